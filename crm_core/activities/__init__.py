@@ -1,0 +1,1 @@
+"""Calls, mails, meetings: what was done, and when we learned of it."""

@@ -1,0 +1,1 @@
+"""What we told people, and what came of it (append-only)."""

@@ -1,0 +1,1 @@
+"""Foreign files in: profile, mapping, dry run, commit, rejected rows."""

@@ -1,0 +1,1 @@
+"""Campaigns and the leads they bring."""

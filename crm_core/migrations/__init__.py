@@ -1,0 +1,60 @@
+"""Alembic migrations, shipped in the package and configured in code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, text
+
+_LOCK = 7_246_913_001  # any number of ours: two programs must not migrate at once
+
+
+def configuration(url: str = "") -> Config:
+    """Return Alembic's configuration for the migrations of this package."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    return config
+
+
+def newest() -> str:
+    """Return the id of the newest migration that this program knows."""
+    head = ScriptDirectory.from_config(configuration()).get_current_head()
+    if head is None:
+        raise LookupError("the package ships no migration")
+    return head
+
+
+def applied(engine: Engine) -> str | None:
+    """Return the id of the migration the database is at, None for an empty database."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring the database to a revision; one program at a time, the others wait."""
+    _run(engine, revision, command.upgrade)
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Take the database back to a revision."""
+    _run(engine, revision, command.downgrade)
+
+
+def _run(engine: Engine, revision: str, step: object) -> None:
+    with engine.connect() as connection:
+        connection.execute(text("select pg_advisory_lock(:key)"), {"key": _LOCK})
+        connection.commit()
+        try:
+            config = configuration()
+            config.attributes["connection"] = connection
+            step(config, revision)  # type: ignore[operator]
+            connection.commit()
+        finally:
+            connection.rollback()
+            connection.execute(text("select pg_advisory_unlock(:key)"), {"key": _LOCK})
+            connection.commit()

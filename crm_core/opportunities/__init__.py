@@ -1,0 +1,1 @@
+"""Deals as an append-only list of changes, each with two times."""

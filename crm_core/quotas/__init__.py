@@ -1,0 +1,1 @@
+"""Targets per person or org unit, metric and period."""

@@ -1,0 +1,31 @@
+"""Import every ``models.py`` so that the metadata is whole (migrations, drift test)."""
+
+from __future__ import annotations
+
+from crm_core.accounts import models as accounts
+from crm_core.activities import models as activities
+from crm_core.advice import models as advice
+from crm_core.database import Base
+from crm_core.imports import models as imports
+from crm_core.leads import models as leads
+from crm_core.opportunities import models as opportunities
+from crm_core.orders import models as orders
+from crm_core.people import models as people
+from crm_core.products import models as products
+from crm_core.quotas import models as quotas
+
+metadata = Base.metadata
+
+__all__ = [
+    "accounts",
+    "activities",
+    "advice",
+    "imports",
+    "leads",
+    "metadata",
+    "opportunities",
+    "orders",
+    "people",
+    "products",
+    "quotas",
+]

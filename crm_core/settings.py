@@ -1,0 +1,78 @@
+"""Every environment variable the program reads, described. The only read of the environment."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import platformdirs
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_home() -> Path:
+    """Return the per-user data directory; root gets a system one that other users can reach.
+
+    PostgreSQL refuses to run as root and is started as an unprivileged user, who could not
+    enter ``/root``.
+    """
+    if os.name == "posix" and os.geteuid() == 0:
+        return Path("/var/lib/winward")
+    return Path(platformdirs.user_data_dir("winward", appauthor=False))
+
+
+class Settings(BaseSettings):
+    """The settings of one process, read from ``WINWARD_…`` variables."""
+
+    model_config = SettingsConfigDict(env_prefix="WINWARD_", frozen=True, extra="ignore")
+
+    home: Path = Field(
+        default_factory=default_home,
+        description="Folder for the embedded database, feature files, models and logs.",
+    )
+    database_url: str | None = Field(
+        default=None,
+        description="A PostgreSQL 15 or newer to use instead of the embedded one.",
+    )
+    host: str = Field(default="127.0.0.1", description="Address the web server listens on.")
+    port: int = Field(default=8000, ge=1, le=65535, description="Port of the web server.")
+    web_processes: int = Field(default=2, ge=1, le=64, description="Number of web processes.")
+    secure_cookies: bool = Field(
+        default=False, description="Send the session cookie over HTTPS only (set behind TLS)."
+    )
+    session_hours: int = Field(
+        default=12, ge=1, le=720, description="Hours until a login session ends."
+    )
+    threads: int = Field(
+        default=2, ge=1, le=256, description="Threads that training and feature queries may use."
+    )
+    trials: int = Field(
+        default=20, ge=0, le=1000, description="Optuna trials of one training; 0 keeps defaults."
+    )
+
+    @property
+    def features_folder(self) -> Path:
+        """Folder of the point-in-time feature files (Parquet)."""
+        return self.home / "features"
+
+    @property
+    def models_folder(self) -> Path:
+        """Folder of the promoted models that serving reads (LightGBM text and JSON)."""
+        return self.home / "models"
+
+    @property
+    def artifacts_folder(self) -> Path:
+        """Folder of MLflow's run artifacts."""
+        return self.home / "mlflow-artifacts"
+
+    @property
+    def logs_folder(self) -> Path:
+        """Folder of the logs of every process that ``winward up`` starts."""
+        return self.home / "logs"
+
+
+@lru_cache(maxsize=1)
+def load() -> Settings:
+    """Return the settings of this process, read once."""
+    return Settings()

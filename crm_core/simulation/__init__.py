@@ -1,0 +1,1 @@
+"""A simulated company with known causal effects; always labelled as simulated."""

@@ -1,0 +1,1 @@
+"""The ``winward`` command: one file per group of commands."""

@@ -1,0 +1,1 @@
+"""Models, and how good they are. Sees frames, never the database."""
