@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    Date,
     Double,
     ForeignKey,
     Identity,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Text,
+    UniqueConstraint,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
@@ -78,18 +80,21 @@ class AdviceDecision(Base):
     """One ranking of candidate actions for one deal: everything a later evaluation needs.
 
     ``candidates`` lists every eligible action with its score, propensity and rank, shown or
-    not. ``arm`` is ``advice``, ``playbook_only`` or ``holdout``.
+    not. ``arm`` is ``advice``, ``playbook_only`` or ``holdout``. There is one decision per deal
+    and ``day`` (the company's), so that opening a page again shows and logs nothing new.
     """
 
     __tablename__ = "advice_decisions"
     __table_args__ = (
         CheckConstraint("arm in ('advice','playbook_only','holdout')", name="arm"),
+        UniqueConstraint("opportunity_id", "day"),
         Index("ix_advice_decisions_opportunity", "opportunity_id", "as_of"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     opportunity_id: Mapped[str] = mapped_column(ForeignKey(Opportunity.id))
     user_id: Mapped[str | None] = mapped_column(ForeignKey(User.id), index=True)
+    day: Mapped[dt.date] = mapped_column(Date)
     as_of: Mapped[dt.datetime] = mapped_column(Instant)
     decided_at: Mapped[dt.datetime] = mapped_column(Instant)
     policy_version: Mapped[str] = mapped_column(Text)
@@ -100,7 +105,11 @@ class AdviceDecision(Base):
 
 
 class Recommendation(Base):
-    """One action shown to a rep, with its rank and the chance it had of being shown."""
+    """One action shown to a rep, with its rank and the chance it had of being shown there.
+
+    ``facts`` holds the record's facts in the sentence (``slots``), what identifies the situation
+    (``anchor``) and the kinds of activity the action asks for (``asks_for``).
+    """
 
     __tablename__ = "recommendations"
     __table_args__ = (

@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises:
-Create Date: 2026-11-22 03:17:38.173937
+Create Date: 2026-11-22 03:32:40.547353
 """
 
 from __future__ import annotations
@@ -38,12 +38,7 @@ def upgrade() -> None:
         sa.Column("currency", sa.String(length=3), nullable=False),
         sa.Column("time_zone", sa.Text(), nullable=False),
         sa.Column("locale", sa.Text(), server_default="en", nullable=False),
-        sa.Column(
-            "fiscal_year_start_month",
-            sa.SmallInteger(),
-            server_default="1",
-            nullable=False,
-        ),
+        sa.Column("fiscal_year_start_month", sa.SmallInteger(), server_default="1", nullable=False),
         sa.Column("is_simulated", sa.Boolean(), server_default="false", nullable=False),
         sa.CheckConstraint(
             "fiscal_year_start_month between 1 and 12", name=op.f("ck_company_month")
@@ -87,10 +82,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_login_attempts_email"), "login_attempts", ["email"], unique=False)
     op.create_index(
-        op.f("ix_login_attempts_occurred_at"),
-        "login_attempts",
-        ["occurred_at"],
-        unique=False,
+        op.f("ix_login_attempts_occurred_at"), "login_attempts", ["occurred_at"], unique=False
     )
     op.create_table(
         "org_units",
@@ -119,10 +111,7 @@ def upgrade() -> None:
         sa.Column("cost_minor", sa.BigInteger(), nullable=True),
         sa.Column("currency", sa.String(length=3), nullable=True),
         sa.Column(
-            "custom",
-            postgresql.JSONB(astext_type=sa.Text()),
-            server_default="{}",
-            nullable=False,
+            "custom", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_products")),
     )
@@ -186,17 +175,12 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["batch_id"],
-            ["import_batches.id"],
-            name=op.f("fk_import_rejections_batch_id"),
+            ["batch_id"], ["import_batches.id"], name=op.f("fk_import_rejections_batch_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_import_rejections")),
     )
     op.create_index(
-        op.f("ix_import_rejections_batch_id"),
-        "import_rejections",
-        ["batch_id"],
-        unique=False,
+        op.f("ix_import_rejections_batch_id"), "import_rejections", ["batch_id"], unique=False
     )
     op.create_table(
         "users",
@@ -212,10 +196,7 @@ def upgrade() -> None:
         sa.Column("locale", sa.Text(), nullable=True),
         sa.Column("password_hash", sa.Text(), nullable=True),
         sa.Column(
-            "custom",
-            postgresql.JSONB(astext_type=sa.Text()),
-            server_default="{}",
-            nullable=False,
+            "custom", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False
         ),
         sa.CheckConstraint("email <> ''", name=op.f("ck_users_email")),
         sa.CheckConstraint(
@@ -252,10 +233,7 @@ def upgrade() -> None:
         sa.Column("annual_revenue_minor", sa.BigInteger(), nullable=True),
         sa.Column("currency", sa.String(length=3), nullable=True),
         sa.Column(
-            "custom",
-            postgresql.JSONB(astext_type=sa.Text()),
-            server_default="{}",
-            nullable=False,
+            "custom", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False
         ),
         sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name=op.f("fk_accounts_owner_id")),
         sa.ForeignKeyConstraint(
@@ -277,8 +255,7 @@ def upgrade() -> None:
         sa.Column("valid_from", sa.Date(), nullable=False),
         sa.Column("valid_to", sa.Date(), nullable=True),
         sa.CheckConstraint(
-            "valid_to is null or valid_to >= valid_from",
-            name=op.f("ck_assignments_order"),
+            "valid_to is null or valid_to >= valid_from", name=op.f("ck_assignments_order")
         ),
         sa.ForeignKeyConstraint(
             ["org_unit_id"], ["org_units.id"], name=op.f("fk_assignments_org_unit_id")
@@ -313,10 +290,7 @@ def upgrade() -> None:
         sa.Column("qualified_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("converted_opportunity_id", sa.Text(), nullable=True),
         sa.Column(
-            "custom",
-            postgresql.JSONB(astext_type=sa.Text()),
-            server_default="{}",
-            nullable=False,
+            "custom", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False
         ),
         sa.ForeignKeyConstraint(
             ["campaign_id"], ["campaigns.id"], name=op.f("fk_leads_campaign_id")
@@ -354,10 +328,7 @@ def upgrade() -> None:
         sa.Column("phone", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
-            "custom",
-            postgresql.JSONB(astext_type=sa.Text()),
-            server_default="{}",
-            nullable=False,
+            "custom", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False
         ),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_contacts_account_id")
@@ -402,10 +373,7 @@ def upgrade() -> None:
         sa.Column("lost_reason", sa.Text(), nullable=True),
         sa.Column("history", sa.String(length=4), server_default="full", nullable=False),
         sa.Column(
-            "custom",
-            postgresql.JSONB(astext_type=sa.Text()),
-            server_default="{}",
-            nullable=False,
+            "custom", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False
         ),
         sa.CheckConstraint("history in ('full','none')", name=op.f("ck_opportunities_history")),
         sa.CheckConstraint("outcome in ('won','lost')", name=op.f("ck_opportunities_outcome")),
@@ -426,25 +394,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_opportunities")),
     )
     op.create_index(
-        op.f("ix_opportunities_account_id"),
-        "opportunities",
-        ["account_id"],
-        unique=False,
+        op.f("ix_opportunities_account_id"), "opportunities", ["account_id"], unique=False
     )
     op.create_index(
         op.f("ix_opportunities_closed_at"), "opportunities", ["closed_at"], unique=False
     )
     op.create_index(
-        op.f("ix_opportunities_created_at"),
-        "opportunities",
-        ["created_at"],
-        unique=False,
+        op.f("ix_opportunities_created_at"), "opportunities", ["created_at"], unique=False
     )
     op.create_index(
-        "ix_opportunities_owner_outcome",
-        "opportunities",
-        ["owner_id", "outcome"],
-        unique=False,
+        "ix_opportunities_owner_outcome", "opportunities", ["owner_id", "outcome"], unique=False
     )
     op.create_table(
         "subscriptions",
@@ -465,10 +424,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_subscriptions")),
     )
     op.create_index(
-        op.f("ix_subscriptions_account_id"),
-        "subscriptions",
-        ["account_id"],
-        unique=False,
+        op.f("ix_subscriptions_account_id"), "subscriptions", ["account_id"], unique=False
     )
     op.create_table(
         "tickets",
@@ -521,24 +477,16 @@ def upgrade() -> None:
             ["contact_id"], ["contacts.id"], name=op.f("fk_activities_contact_id")
         ),
         sa.ForeignKeyConstraint(
-            ["opportunity_id"],
-            ["opportunities.id"],
-            name=op.f("fk_activities_opportunity_id"),
+            ["opportunity_id"], ["opportunities.id"], name=op.f("fk_activities_opportunity_id")
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_activities_user_id")),
         sa.PrimaryKeyConstraint("id", "recorded_at", name=op.f("pk_activities")),
     )
     op.create_index(
-        "ix_activities_account",
-        "activities",
-        ["account_id", "occurred_at"],
-        unique=False,
+        "ix_activities_account", "activities", ["account_id", "occurred_at"], unique=False
     )
     op.create_index(
-        "ix_activities_opportunity",
-        "activities",
-        ["opportunity_id", "occurred_at"],
-        unique=False,
+        "ix_activities_opportunity", "activities", ["opportunity_id", "occurred_at"], unique=False
     )
     op.create_index(op.f("ix_activities_user_id"), "activities", ["user_id"], unique=False)
     op.create_table(
@@ -546,6 +494,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("opportunity_id", sa.Text(), nullable=False),
         sa.Column("user_id", sa.Text(), nullable=True),
+        sa.Column("day", sa.Date(), nullable=False),
         sa.Column("as_of", sa.DateTime(timezone=True), nullable=False),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("policy_version", sa.Text(), nullable=False),
@@ -554,8 +503,7 @@ def upgrade() -> None:
         sa.Column("candidates", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("context_hash", sa.String(length=64), nullable=False),
         sa.CheckConstraint(
-            "arm in ('advice','playbook_only','holdout')",
-            name=op.f("ck_advice_decisions_arm"),
+            "arm in ('advice','playbook_only','holdout')", name=op.f("ck_advice_decisions_arm")
         ),
         sa.ForeignKeyConstraint(
             ["opportunity_id"],
@@ -566,6 +514,9 @@ def upgrade() -> None:
             ["user_id"], ["users.id"], name=op.f("fk_advice_decisions_user_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_advice_decisions")),
+        sa.UniqueConstraint(
+            "opportunity_id", "day", name=op.f("uq_advice_decisions_opportunity_id_day")
+        ),
     )
     op.create_index(
         "ix_advice_decisions_opportunity",
@@ -574,10 +525,7 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
-        op.f("ix_advice_decisions_user_id"),
-        "advice_decisions",
-        ["user_id"],
-        unique=False,
+        op.f("ix_advice_decisions_user_id"), "advice_decisions", ["user_id"], unique=False
     )
     op.create_table(
         "opportunity_contacts",
@@ -586,9 +534,7 @@ def upgrade() -> None:
         sa.Column("role", sa.String(length=16), nullable=True),
         sa.Column("added_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
-            ["contact_id"],
-            ["contacts.id"],
-            name=op.f("fk_opportunity_contacts_contact_id"),
+            ["contact_id"], ["contacts.id"], name=op.f("fk_opportunity_contacts_contact_id")
         ),
         sa.ForeignKeyConstraint(
             ["opportunity_id"],
@@ -653,17 +599,12 @@ def upgrade() -> None:
         sa.Column("currency", sa.String(length=3), nullable=False),
         sa.Column("status", sa.String(length=12), server_default="signed", nullable=False),
         sa.Column(
-            "custom",
-            postgresql.JSONB(astext_type=sa.Text()),
-            server_default="{}",
-            nullable=False,
+            "custom", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False
         ),
         sa.CheckConstraint("status in ('signed','cancelled')", name=op.f("ck_orders_status")),
         sa.ForeignKeyConstraint(["account_id"], ["accounts.id"], name=op.f("fk_orders_account_id")),
         sa.ForeignKeyConstraint(
-            ["opportunity_id"],
-            ["opportunities.id"],
-            name=op.f("fk_orders_opportunity_id"),
+            ["opportunity_id"], ["opportunities.id"], name=op.f("fk_orders_opportunity_id")
         ),
         sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name=op.f("fk_orders_owner_id")),
         sa.ForeignKeyConstraint(["product_id"], ["products.id"], name=op.f("fk_orders_product_id")),
@@ -721,17 +662,12 @@ def upgrade() -> None:
             "kind in ('model','base_rate','none')", name=op.f("ck_predictions_kind")
         ),
         sa.ForeignKeyConstraint(
-            ["opportunity_id"],
-            ["opportunities.id"],
-            name=op.f("fk_predictions_opportunity_id"),
+            ["opportunity_id"], ["opportunities.id"], name=op.f("fk_predictions_opportunity_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_predictions")),
     )
     op.create_index(
-        "ix_predictions_opportunity",
-        "predictions",
-        ["opportunity_id", "as_of"],
-        unique=False,
+        "ix_predictions_opportunity", "predictions", ["opportunity_id", "as_of"], unique=False
     )
     op.create_table(
         "recommendations",
@@ -753,27 +689,19 @@ def upgrade() -> None:
             name=op.f("ck_recommendations_basis"),
         ),
         sa.CheckConstraint(
-            "propensity > 0 and propensity <= 1",
-            name=op.f("ck_recommendations_propensity"),
+            "propensity > 0 and propensity <= 1", name=op.f("ck_recommendations_propensity")
         ),
         sa.ForeignKeyConstraint(
-            ["decision_id"],
-            ["advice_decisions.id"],
-            name=op.f("fk_recommendations_decision_id"),
+            ["decision_id"], ["advice_decisions.id"], name=op.f("fk_recommendations_decision_id")
         ),
         sa.ForeignKeyConstraint(
-            ["opportunity_id"],
-            ["opportunities.id"],
-            name=op.f("fk_recommendations_opportunity_id"),
+            ["opportunity_id"], ["opportunities.id"], name=op.f("fk_recommendations_opportunity_id")
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_recommendations_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_recommendations")),
     )
     op.create_index(
-        op.f("ix_recommendations_decision_id"),
-        "recommendations",
-        ["decision_id"],
-        unique=False,
+        op.f("ix_recommendations_decision_id"), "recommendations", ["decision_id"], unique=False
     )
     op.create_index(
         op.f("ix_recommendations_opportunity_id"),
@@ -848,8 +776,7 @@ def downgrade() -> None:
     """Undo this revision."""
     # ### commands auto generated by Alembic - please adjust! ###
     op.drop_index(
-        op.f("ix_recommendation_responses_recommendation_id"),
-        table_name="recommendation_responses",
+        op.f("ix_recommendation_responses_recommendation_id"), table_name="recommendation_responses"
     )
     op.drop_table("recommendation_responses")
     op.drop_table("recommendation_outcomes")

@@ -1,0 +1,188 @@
+"""Reads of what we told people: predictions, recommendations and the responses to them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, true
+from sqlalchemy.orm import Session
+
+from crm_core.advice.models import (
+    AdviceDecision,
+    Prediction,
+    Recommendation,
+    RecommendationResponse,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecommendation:
+    """One recommendation as it was shown, with the latest response known as of the question."""
+
+    id: int
+    decision_id: int
+    opportunity_id: str
+    user_id: str | None
+    action: str
+    rank: int
+    propensity: float
+    expected_lift: float | None
+    expected_value_minor: int | None
+    currency: str | None
+    basis: str
+    facts: dict[str, Any]
+    day: dt.date
+    as_of: dt.datetime
+    shown_at: dt.datetime
+    response: str | None
+    response_reason: str | None
+    snoozed_until: dt.datetime | None
+    responded_at: dt.datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDecision:
+    """The decision of one deal and day."""
+
+    id: int
+    opportunity_id: str
+    user_id: str | None
+    day: dt.date
+    arm: str
+    policy_version: str
+    candidates: list[dict[str, Any]]
+
+
+def latest_predictions(
+    session: Session,
+    opportunity_ids: Collection[str],
+    *,
+    as_of: dt.datetime,
+    model: str = "win_rate",
+) -> dict[str, Prediction]:
+    """Return, by deal, the newest prediction of facts no later than ``as_of``."""
+    rows = session.scalars(
+        select(Prediction)
+        .distinct(Prediction.opportunity_id)
+        .where(
+            Prediction.opportunity_id.in_(opportunity_ids),
+            Prediction.model == model,
+            Prediction.as_of <= as_of,
+        )
+        .order_by(Prediction.opportunity_id, Prediction.as_of.desc(), Prediction.id.desc())
+    )
+    return {row.opportunity_id: row for row in rows}
+
+
+def predictions_over_time(
+    session: Session, opportunity_id: str, *, as_of: dt.datetime, model: str = "win_rate"
+) -> list[Prediction]:
+    """Return the deal's predictions known as of a time, oldest first, the last of each as_of."""
+    rows = session.scalars(
+        select(Prediction)
+        .distinct(Prediction.as_of)
+        .where(
+            Prediction.opportunity_id == opportunity_id,
+            Prediction.model == model,
+            Prediction.as_of <= as_of,
+        )
+        .order_by(Prediction.as_of, Prediction.id.desc())
+    )
+    return list(rows)
+
+
+def decisions_of_day(
+    session: Session, opportunity_ids: Collection[str], *, day: dt.date
+) -> dict[str, StoredDecision]:
+    """Return, by deal, the decision of a day."""
+    rows = session.execute(
+        select(
+            AdviceDecision.id,
+            AdviceDecision.opportunity_id,
+            AdviceDecision.user_id,
+            AdviceDecision.day,
+            AdviceDecision.arm,
+            AdviceDecision.policy_version,
+            AdviceDecision.candidates,
+        ).where(AdviceDecision.opportunity_id.in_(opportunity_ids), AdviceDecision.day == day)
+    )
+    return {row.opportunity_id: StoredDecision(*row) for row in rows}
+
+
+def recommendations(
+    session: Session,
+    opportunity_ids: Collection[str],
+    *,
+    since: dt.date | None,
+    until: dt.date,
+    as_of: dt.datetime,
+) -> dict[str, list[StoredRecommendation]]:
+    """Return, by deal, what was recommended on days up to and with ``until``, oldest first.
+
+    Each carries the latest response given by ``as_of``. With ``since`` earlier days are left
+    out, except where the deal's history must be complete to know what is not repeated.
+    """
+    conditions = [
+        Recommendation.opportunity_id.in_(opportunity_ids),
+        AdviceDecision.day <= until,
+    ]
+    if since is not None:
+        conditions.append(AdviceDecision.day >= since)
+    found: dict[str, list[StoredRecommendation]] = {}
+    for row in _with_latest_response(session, conditions, as_of=as_of):
+        found.setdefault(row.opportunity_id, []).append(row)
+    return found
+
+
+def recommendation(
+    session: Session, recommendation_id: int, *, as_of: dt.datetime
+) -> StoredRecommendation | None:
+    """Return one recommendation with its latest response, or None."""
+    found = _with_latest_response(session, [Recommendation.id == recommendation_id], as_of=as_of)
+    return found[0] if found else None
+
+
+def _with_latest_response(
+    session: Session, conditions: Sequence[Any], *, as_of: dt.datetime
+) -> list[StoredRecommendation]:
+    latest = (
+        select(RecommendationResponse)
+        .where(
+            RecommendationResponse.recommendation_id == Recommendation.id,
+            RecommendationResponse.responded_at <= as_of,
+        )
+        .order_by(RecommendationResponse.responded_at.desc(), RecommendationResponse.id.desc())
+        .limit(1)
+        .lateral("latest")
+    )
+    rows: Sequence[Any] = session.execute(
+        select(
+            Recommendation.id,
+            Recommendation.decision_id,
+            Recommendation.opportunity_id,
+            Recommendation.user_id,
+            Recommendation.action,
+            Recommendation.rank,
+            Recommendation.propensity,
+            Recommendation.expected_lift,
+            Recommendation.expected_value_minor,
+            Recommendation.currency,
+            Recommendation.basis,
+            Recommendation.facts,
+            AdviceDecision.day,
+            AdviceDecision.as_of,
+            Recommendation.shown_at,
+            latest.c.response,
+            latest.c.reason,
+            latest.c.snoozed_until,
+            latest.c.responded_at,
+        )
+        .join(AdviceDecision, AdviceDecision.id == Recommendation.decision_id)
+        .outerjoin(latest, true())
+        .where(*conditions)
+        .order_by(AdviceDecision.day, Recommendation.rank, Recommendation.id)
+    ).all()
+    return [StoredRecommendation(*row) for row in rows]
