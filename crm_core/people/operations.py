@@ -1,0 +1,185 @@
+"""Every write about people's logins: passwords, log in, log out, and the brake on guessing."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+import threading
+from dataclasses import dataclass, field
+from functools import cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from sqlalchemy import Engine, delete, func, select, text
+from sqlalchemy.orm import Session
+
+from crm_core.database import transaction
+from crm_core.errors import Invalid, NotAllowed, NotFound
+from crm_core.people import queries
+from crm_core.people.models import LoginAttempt, LoginSession, User
+
+HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+"""Argon2id with OWASP's parameters: 2 passes over 19 MiB in one lane."""
+
+CONCURRENT_HASHES = threading.BoundedSemaphore(2)
+"""A storm of log-ins must not take the machine from everybody who is already in."""
+
+SHORTEST_PASSWORD = 8
+LONGEST_PASSWORD = 256
+FAILURES_ALLOWED = 10
+FAILURES_ALLOWED_PER_ADDRESS = 300
+FAILURE_WINDOW = dt.timedelta(minutes=15)
+
+
+class NoSuchUser(NotFound):
+    """No user has this id or e-mail."""
+
+
+class UnfitPassword(Invalid):
+    """The new password is too short or too long."""
+
+
+class WrongCredentials(NotAllowed):
+    """The e-mail and password do not belong together; which of them is wrong is not said."""
+
+
+class TooManyAttempts(NotAllowed):
+    """Too many failed log-ins; ``retry_after`` seconds must pass first."""
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A new login: the secret for the cookie (stored nowhere), whose it is and until when."""
+
+    token: str = field(repr=False)
+    csrf_token: str = field(repr=False)
+    user_id: str
+    expires_at: dt.datetime
+
+
+def set_password(session: Session, *, email: str, password: str) -> str:
+    """Give the user a new password, end all their logins and return their id.
+
+    Raises NoSuchUser and UnfitPassword.
+    """
+    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+        raise UnfitPassword(
+            f"A password has {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters; choose another."
+        )
+    user = _by_email(session, email)
+    if user is None:
+        raise NoSuchUser(f"No user has the e-mail {email!r}; import the user first.")
+    user.password_hash = _hash(password)
+    session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
+    return user.id
+
+
+def log_in(
+    engine: Engine,
+    *,
+    email: str,
+    password: str,
+    address: str,
+    recorded_at: dt.datetime,
+    hours: int,
+) -> Login:
+    """Check the password and open a login of ``hours`` hours.
+
+    Takes the engine, not a session: a failed attempt stays counted although it raises, and no
+    connection is held while the password is hashed. Unknown users cost the same time as known
+    ones. Raises WrongCredentials and TooManyAttempts.
+    """
+    email = email.strip().casefold()
+    with transaction(engine) as session:
+        _count_attempt(session, email=email, address=address, recorded_at=recorded_at)
+        user = _by_email(session, email)
+        may_enter = user is not None and not queries.has_left(session, user, as_of=recorded_at)
+        stored = user.password_hash if user is not None and may_enter else None
+    if not _matches(stored or _unknown_users_hash(), password) or stored is None or user is None:
+        raise WrongCredentials("This e-mail and password do not belong together; try again.")
+    with transaction(engine) as session:
+        mine = (LoginAttempt.email == email, LoginAttempt.address == address)
+        session.execute(delete(LoginAttempt).where(*mine))
+        return _open(session, user_id=user.id, recorded_at=recorded_at, hours=hours)
+
+
+def log_out(session: Session, *, token: str) -> None:
+    """End the login with this secret; ending an unknown one changes nothing."""
+    hashed = queries.token_hash(token)
+    session.execute(delete(LoginSession).where(LoginSession.token_hash == hashed))
+
+
+def _open(session: Session, *, user_id: str, recorded_at: dt.datetime, hours: int) -> Login:
+    expired = (LoginSession.user_id == user_id, LoginSession.expires_at <= recorded_at)
+    session.execute(delete(LoginSession).where(*expired))
+    login = Login(
+        token=secrets.token_urlsafe(32),
+        csrf_token=secrets.token_urlsafe(32),
+        user_id=user_id,
+        expires_at=recorded_at + dt.timedelta(hours=hours),
+    )
+    session.add(
+        LoginSession(
+            token_hash=queries.token_hash(login.token),
+            user_id=user_id,
+            csrf_token=login.csrf_token,
+            created_at=recorded_at,
+            expires_at=login.expires_at,
+        )
+    )
+    return login
+
+
+def _by_email(session: Session, email: str) -> User | None:
+    wanted = email.strip().casefold()
+    return session.scalars(
+        select(User).where(func.lower(User.email) == wanted).order_by(User.id).limit(1)
+    ).first()
+
+
+def _count_attempt(session: Session, *, email: str, address: str, recorded_at: dt.datetime) -> None:
+    """Count this attempt as failed until it succeeds. Raises TooManyAttempts.
+
+    Counting before checking, under a lock, leaves no room for a burst of parallel guesses.
+    """
+    session.execute(text("select pg_advisory_xact_lock(hashtext(:key))"), {"key": address})
+    start = recorded_at - FAILURE_WINDOW
+    session.execute(delete(LoginAttempt).where(LoginAttempt.occurred_at <= start))
+    from_here = LoginAttempt.address == address
+    for allowed, condition in (
+        (FAILURES_ALLOWED, from_here & (LoginAttempt.email == email)),
+        (FAILURES_ALLOWED_PER_ADDRESS, from_here),
+    ):
+        oldest, failures = session.execute(
+            select(func.min(LoginAttempt.occurred_at), func.count()).where(condition)
+        ).one()
+        if failures >= allowed:
+            wait = max(1, int((oldest + FAILURE_WINDOW - recorded_at).total_seconds()))
+            raise TooManyAttempts(
+                f"Too many failed log-ins; wait {-(-wait // 60)} minutes and try again.",
+                retry_after=wait,
+            )
+    session.add(LoginAttempt(email=email, address=address, occurred_at=recorded_at))
+
+
+@cache
+def _unknown_users_hash() -> str:
+    """Return a hash that no password matches, so that unknown users cost the same time."""
+    return _hash(secrets.token_urlsafe(32))
+
+
+def _hash(password: str) -> str:
+    with CONCURRENT_HASHES:
+        return str(HASHER.hash(password))
+
+
+def _matches(stored: str, password: str) -> bool:
+    with CONCURRENT_HASHES:
+        try:
+            return bool(HASHER.verify(stored, password[: LONGEST_PASSWORD + 1]))
+        except (VerificationError, InvalidHashError):
+            return False
