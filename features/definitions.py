@@ -1,0 +1,113 @@
+"""Every feature of the win-rate model, declared once: columns, groups, words, constraints.
+
+``FEATURES`` are the fixed columns. A company's own categories and ``x_…`` fields add columns by
+the naming rules of :func:`feature`: ``source_code`` and ``source_lift`` for a category,
+``x_name`` for a number, date or yes/no field, ``account_x_name`` for one of the account. Which
+of them a build has is written beside its Parquet file.
+
+A frame has the columns of ``KEYS``, then ``GROUP_COLUMNS``, then ``WEIGHT``, then features. All
+features are float64; what is not known is NaN and never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from crm_core.errors import NotFound
+from features.definitions_context import ACCOUNT, CALENDAR, ENGAGEMENT, PEOPLE, REP
+from features.definitions_deal import BELIEF, DATES, MOMENTUM, MONEY, PROCESS
+from features.feature import Feature, Group, Unit
+
+SERVICE = "win_rate_v1"
+"""The name of the feature service that the win-rate model reads."""
+
+KEYS = ("entity_id", "as_of")
+GROUP_COLUMNS = ("account_id", "owner_id")
+WEIGHT = "weight"
+"""How many landmarks of the deal this row stands for (the deal's landmarks ÷ those kept)."""
+NOT_FEATURES = (*KEYS, *GROUP_COLUMNS, WEIGHT)
+
+GROUPS: tuple[Group, ...] = (
+    Group("momentum", "Momentum", "推进势头"),
+    Group("engagement", "Engagement", "客户互动"),
+    Group("people", "People", "联系人"),
+    Group("dates", "Dates", "日期"),
+    Group("money", "Money", "金额"),
+    Group("account", "Account", "客户"),
+    Group("rep", "Owner", "负责人"),
+    Group("process", "Process", "流程"),
+    Group("calendar", "Season and market", "季节与市场"),
+    Group("belief", "The owner's belief", "负责人判断"),
+    Group("custom", "Company's own fields", "自定义字段"),
+)
+
+FEATURES: tuple[Feature, ...] = (
+    *MOMENTUM, *ENGAGEMENT, *PEOPLE, *DATES, *MONEY, *ACCOUNT, *REP, *PROCESS, *CALENDAR, *BELIEF,
+)  # fmt: skip
+
+CATEGORIES: dict[str, tuple[str, str, str]] = {
+    "source": ("process", "Source", "来源"),
+    "product": ("process", "Product", "产品"),
+    "product_family": ("process", "Product family", "产品系列"),
+    "pipeline": ("process", "Pipeline", "管道"),
+    "campaign": ("process", "Campaign", "市场活动"),
+    "industry": ("account", "Industry", "行业"),
+    "region": ("account", "Region", "地区"),
+    "country": ("account", "Country", "国家"),
+    "tier": ("account", "Tier", "客户级别"),
+}
+"""The categories every deal may have: group, English and Chinese name."""
+
+_BY_NAME = {each.name: each for each in FEATURES}
+
+
+class UnknownFeature(NotFound):
+    """A column that no definition and no naming rule describes."""
+
+
+def feature(name: str) -> Feature:
+    """Return the definition of a column, also of one made from a category or a custom field.
+
+    Raises UnknownFeature.
+    """
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    stem, _, ending = name.rpartition("_")
+    is_custom = name.startswith(("x_", "account_x_"))
+    if ending in ("code", "lift") and (stem in CATEGORIES or is_custom):
+        return _category(name, stem, ending)
+    if is_custom:
+        return _custom(name, "number", *_custom_words(name))
+    raise UnknownFeature(f"There is no feature named {name!r}; see docs/features.md.")
+
+
+def describe(names: Iterable[str]) -> tuple[Feature, ...]:
+    """Return the definitions of columns, in their order. Raises UnknownFeature."""
+    return tuple(feature(name) for name in names)
+
+
+def feature_columns(columns: Iterable[str]) -> list[str]:
+    """Return those columns of a frame that are features, in their order."""
+    return [column for column in columns if column not in NOT_FEATURES]
+
+
+def _custom_words(name: str) -> tuple[str, str, str]:
+    words = name.removeprefix("account_").removeprefix("x_").replace("_", " ")
+    if name.startswith("account_x_"):
+        return "custom", f"Account's {words}", f"客户的{words}"
+    return "custom", words[:1].upper() + words[1:], words
+
+
+def _custom(name: str, unit: Unit, group: str, en: str, zh: str) -> Feature:
+    return Feature(name, group, unit, en, zh, en + " is {value}", zh + "为 {value}")
+
+
+def _category(name: str, stem: str, ending: str) -> Feature:
+    group, en, zh = CATEGORIES[stem] if stem in CATEGORIES else _custom_words(stem)
+    if ending == "code":
+        return _custom(name, "code", group, en, zh)
+    return Feature(
+        name, group, "log_odds", f"{en}: record", f"{zh}的历史赢单情况",
+        f"Deals with the same {en[:1].lower() + en[1:]} had {{value}} times the average odds",
+        f"{zh}相同的商机赢单几率是平均的 {{value}} 倍",
+    )  # fmt: skip
