@@ -9,10 +9,19 @@ found in past deals; no word here calls it more than that.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from features import definitions
+from features.feature import Language
+
+LANGUAGES: tuple[Language, Language] = ("en", "zh")
 SHOWN_LOG_ODDS = 0.15
 MOST_REASONS = 3
 TOLERANCE = 1e-6
@@ -35,7 +44,10 @@ class Words:
         return self.zh if locale.lower().startswith("zh") else self.en
 
 
-REST_NAME = Words("everything else", "其他因素")
+REST_NAME = Words("Everything else", "其他因素")
+GROUP_NAMES: Mapping[str, Words] = {
+    group.name: Words(group.en, group.zh) for group in definitions.GROUPS
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +116,7 @@ def probability_points(*, base_value: float, contributions: Sequence[float]) -> 
     return tuple(slope * contribution for contribution in contributions)
 
 
-def effects(
-    *, base_value: float, contributions: Mapping[str, float], names: Mapping[str, Words]
-) -> tuple[Effect, ...]:
+def effects(*, base_value: float, contributions: Mapping[str, float]) -> tuple[Effect, ...]:
     """Return the chart's bars: groups of at least 0.15 log-odds, largest first, then the rest.
 
     The bars' points sum to the served probability less the base's, within 1e-9.
@@ -117,7 +127,7 @@ def effects(
     )
     hidden = [value for name, value in contributions.items() if name not in shown]
     values = [contributions[name] for name in shown]
-    labels = [(name, names.get(name, Words(name, name))) for name in shown]
+    labels = [(name, GROUP_NAMES.get(name, Words(name, name))) for name in shown]
     if hidden:
         values.append(math.fsum(hidden))
         labels.append((REST, REST_NAME))
@@ -126,3 +136,100 @@ def effects(
         Effect(group, name, value, point)
         for (group, name), value, point in zip(labels, values, points, strict=True)
     )
+
+
+def reasons(
+    *,
+    by_group: Mapping[str, float],
+    by_feature: Mapping[str, float],
+    values: Mapping[str, float],
+    categories: Mapping[str, str],
+) -> tuple[Reason, ...]:
+    """Return at most three reasons in the score's direction and one against it, largest first.
+
+    A group speaks when it moves the score by 0.15 log-odds or more. Its sentence states a fact
+    of the deal (``values``; ``categories`` names the coded ones): that of the feature which
+    weighs most among those that lean the group's way and have words. Groups without any such
+    fact stay bars of the chart.
+    """
+    rises = math.fsum(by_group.values()) >= 0
+    said = [
+        reason
+        for group, weight in sorted(by_group.items(), key=lambda each: (-abs(each[1]), each[0]))
+        if abs(weight) >= SHOWN_LOG_ODDS
+        and (reason := _reason(group, weight, by_feature, values, categories)) is not None
+    ]
+    along = [reason for reason in said if reason.supports == rises][:MOST_REASONS]
+    against = [reason for reason in said if reason.supports != rises][:1]
+    return (*along, *against)
+
+
+def _reason(
+    group: str,
+    weight: float,
+    by_feature: Mapping[str, float],
+    values: Mapping[str, float],
+    categories: Mapping[str, str],
+) -> Reason | None:
+    leaning = sorted(
+        ((name, each) for name, each in by_feature.items() if each * weight > 0),
+        key=lambda pair: (-abs(pair[1]), pair[0]),
+    )
+    for name, _ in leaning:
+        feature = definitions.feature(name)
+        if feature.group != group:
+            continue
+        category = categories.get(name)
+        if feature.is_category and category is None:
+            continue  # a number that stands for an unknown name says nothing to a person
+        value = values[name]
+        english, chinese = (
+            feature.reason(value, language, rises=weight > 0, category=category)
+            for language in LANGUAGES
+        )
+        if english and chinese:
+            fact = None if math.isnan(value) else value
+            facts = {"feature": name, "value": fact, "category": category}
+            return Reason(group, weight > 0, weight, Words(english, chinese), facts)
+    return None
+
+
+def tree_contributions(booster: Any, rows: NDArray[np.float64]) -> NDArray[np.float64]:  # noqa: ANN401 - LightGBM has no types
+    """Return what SHAP's TreeExplainer finds: rows x features in log-odds, the base value last.
+
+    The independent twin of the contributions that are served.
+    """
+    import shap  # noqa: PLC0415 - slow to import; never on a request path
+
+    explainer = shap.TreeExplainer(booster, feature_perturbation="tree_path_dependent")
+    with warnings.catch_warnings():
+        # shap announces a change of years ago: one array, or one per class
+        warnings.filterwarnings("ignore", message="LightGBM binary classifier")
+        found = np.asarray(explainer.shap_values(rows), dtype=np.float64)
+    if found.ndim == 3:
+        found = found[-1]
+    base = np.full((len(rows), 1), np.ravel(explainer.expected_value)[-1])
+    return np.hstack([found, base])
+
+
+def draw_beeswarm(
+    *,
+    contributions: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    names: Sequence[str],
+    path: Path,
+) -> None:
+    """Draw the contributions of a cohort of deals, one dot per deal and feature, as a picture."""
+    import matplotlib as mpl  # noqa: PLC0415 - plots only; never on a request path
+
+    mpl.use("Agg")
+    import shap  # noqa: PLC0415 - slow to import; never on a request path
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - plots only
+
+    explained = shap.Explanation(values=contributions, data=rows, feature_names=list(names))
+    figure = plt.figure()
+    try:
+        shap.plots.beeswarm(explained, show=False)
+        plt.gcf().savefig(path, bbox_inches="tight", dpi=120)
+    finally:
+        plt.close(figure)
