@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.dialects.postgresql import insert as insert_or_nothing
 from sqlalchemy.orm import Session
 
@@ -18,6 +18,7 @@ from crm_core.advice.models import (
     Recommendation,
     RecommendationOutcome,
     RecommendationResponse,
+    ServedModel,
 )
 from crm_core.errors import Invalid, NotFound
 
@@ -95,6 +96,33 @@ def record_predictions(session: Session, predictions: Iterable[NewPrediction]) -
     if rows:
         session.execute(insert(Prediction), rows)
     return len(rows)
+
+
+def record_serving(
+    session: Session,
+    *,
+    model: str,
+    version: str | None,
+    report: dict[str, Any],
+    at: dt.datetime,
+) -> None:
+    """Write down that a version of a model serves from ``at``; None: that none does any more.
+
+    The version that served until then ends there. Saying the same again changes nothing, so
+    that every server process may say it. ``report`` is what was known of the version's quality.
+    """
+    # two processes that see the promotion at once must not write it twice
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"served {model}"))))
+    serving = session.scalars(
+        select(ServedModel).where(ServedModel.model == model, ServedModel.served_to.is_(None))
+    ).one_or_none()
+    if serving is not None:
+        if serving.version == version:
+            return
+        serving.served_to = max(at, serving.served_from)
+    if version is not None:
+        session.add(ServedModel(model=model, version=version, served_from=at, report=report))
+    session.flush()
 
 
 def record_decisions(session: Session, decisions: Sequence[NewDecision]) -> int:
