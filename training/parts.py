@@ -158,7 +158,7 @@ class TreePart:
     @classmethod
     def from_text(cls, text: str) -> Self:
         """Return the part of a LightGBM model text."""
-        return cls(text=text, booster=lgb.Booster(model_str=text, params={"verbosity": -1}))
+        return cls(text=text, booster=lgb.Booster(model_str=text))
 
     def margin(self, X: Array) -> Array:
         """Return the log-odds of each row (one thread: a server must not spawn any)."""

@@ -1,0 +1,151 @@
+"""Deals that are still open: what they teach without pretending to know how they end.
+
+Losses are decided fast and wins slowly, so "closed so far" holds too many losses and a model of
+closed deals only is too pessimistic. A *teacher* therefore learns, for each time bin after a
+landmark, the chance of being won, lost or staying open (a landmark competing-risk model), which
+uses every deal for as long as it was seen. For a deal that is open at the cut it gives the
+chance of a win in the end, and that number is the soft label of all the deal's rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import lightgbm as lgb
+import numpy as np
+from numpy.typing import NDArray
+
+from training.datasets import TrainingSet
+from training.parts import Array
+
+BINS = 13
+MOST_STACKED_ROWS = 60_000
+FEWEST_DEALS = 150
+OPEN, WON, LOST = 0, 1, 2
+
+
+def follow_up(data: TrainingSet) -> tuple[Array, NDArray[np.int64]]:
+    """Return how long each row was seen (days) and what ended it: 0 the cut, 1 won, 2 lost."""
+    seen = np.where(data.is_resolved, data.known_at, data.cut) - data.as_of
+    ended = np.where(data.is_resolved, np.where(data.y == 1.0, WON, LOST), OPEN)
+    return seen, ended.astype(np.int64)
+
+
+def share_won_in_the_end(data: TrainingSet, weight: Array) -> float:
+    """Return the Aalen-Johansen estimate of the share of rows won in the end.
+
+    Σ S(t−)·dΛ_won(t) ÷ (1 − S(end)): every row counts while it was seen, so open deals neither
+    vanish nor count as lost. 0.5 when nothing was resolved.
+    """
+    seen, ended = follow_up(data)
+    order = np.argsort(seen, kind="stable")
+    times, w, how = seen[order], weight[order], ended[order]
+    starts = np.flatnonzero(np.concatenate(([True], times[1:] != times[:-1])))
+    at_risk = (w.sum() - np.cumsum(w) + w)[starts]
+    won = np.add.reduceat(w * (how == WON), starts)
+    lost = np.add.reduceat(w * (how == LOST), starts)
+    alive = np.maximum(at_risk, 1e-12)
+    staying = np.cumprod(np.maximum(1.0 - (won + lost) / alive, 0.0))
+    before = np.concatenate(([1.0], staying[:-1]))
+    won_in_all, lost_in_all = (before * won / alive).sum(), (before * lost / alive).sum()
+    resolved = won_in_all + lost_in_all
+    return float(won_in_all / resolved) if resolved > 0 else 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """Chances per time bin after a landmark; bin b spans ``edges[b]`` to ``edges[b + 1]`` days."""
+
+    edges: Array
+    booster: lgb.Booster
+
+    def share_won(self, X: Array, seen_open: Array) -> Array:
+        """Return P(won in the end) of rows known to have stayed open for ``seen_open`` days."""
+        bins = len(self.edges) - 1
+        staying = np.ones(len(X))
+        won = np.zeros(len(X))
+        lost = np.zeros(len(X))
+        for b in range(bins):
+            chances = self.booster.predict(_stacked(X, self.edges, b), num_threads=1)
+            # a bin that has passed says nothing; the last always counts: something must end it
+            ahead = (self.edges[b + 1] > seen_open) | (b == bins - 1)
+            won += ahead * staying * chances[:, WON]
+            lost += ahead * staying * chances[:, LOST]
+            staying = np.where(ahead, staying * chances[:, OPEN], staying)
+        share: Array = won / np.maximum(won + lost, 1e-12)
+        return share
+
+
+def _stacked(X: Array, edges: Array, b: int) -> Array:
+    rows = len(X)
+    stacked: Array = np.column_stack([X, np.full(rows, float(b)), np.full(rows, edges[b])])
+    return stacked
+
+
+def fit_teacher(data: TrainingSet, weight: Array, *, seed: int, threads: int) -> Teacher:
+    """Return the teacher fitted on the rows' bins that ended before the cut.
+
+    At most ``MOST_STACKED_ROWS`` are used, by drawing whole landmarks.
+    """
+    seen, ended = follow_up(data)
+    took = seen[data.is_resolved]
+    inner = np.unique(np.quantile(took, np.linspace(0, 1, BINS + 1)[1:-1]))
+    edges = np.concatenate(([0.0], inner[inner > 0], [max(float(took.max()), 1e-6)]))
+    bins = len(edges) - 1
+    possible = data.cut - data.as_of
+    chosen = np.arange(len(data))
+    # a row reaches about half of the bins
+    if len(data) * bins / 2 > MOST_STACKED_ROWS:
+        size = int(MOST_STACKED_ROWS * 2 / bins)
+        chosen = np.sort(np.random.default_rng(seed).choice(len(data), size, replace=False))
+    designs, labels, weights = [], [], []
+    for b in range(bins):
+        entered = (seen[chosen] > edges[b]) if b else np.ones(len(chosen), dtype=np.bool_)
+        # an event inside a bin that the cut divides counts as little as a non-event there
+        rows = chosen[entered & (possible[chosen] >= edges[b + 1])]
+        designs.append(_stacked(data.X[rows], edges, b))
+        labels.append(np.where(seen[rows] <= edges[b + 1], ended[rows], OPEN))
+        weights.append(weight[rows])
+    params = {
+        "objective": "multiclass",
+        "num_class": 3,
+        "num_leaves": 15,
+        "max_depth": 6,
+        "learning_rate": 0.1,
+        "min_data_in_leaf": 100,
+        "lambda_l2": 5.0,
+        "feature_fraction": 0.8,
+        "max_bin": 63,
+        "seed": seed,
+        "num_threads": threads,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+    }
+    stacked = lgb.Dataset(
+        np.concatenate(designs),
+        label=np.concatenate(labels),
+        weight=np.concatenate(weights),
+        params={"max_bin": 63, "verbosity": -1},
+    )
+    return Teacher(edges=edges, booster=lgb.train(params, stacked, num_boost_round=50))
+
+
+def soft_labels(data: TrainingSet, weight: Array, *, seed: int, threads: int) -> Array:
+    """Return labels without gaps: outcomes where known, the teacher's chance where open.
+
+    All rows of an open deal get the chance at its latest landmark, where most is known. With
+    fewer than ``FEWEST_DEALS`` resolved deals the pooled share stands in for the teacher.
+    """
+    if data.is_resolved.all():
+        return data.y.copy()
+    if data.deals_won + data.deals_lost < FEWEST_DEALS:
+        return np.where(data.is_resolved, data.y, share_won_in_the_end(data, weight))
+    teacher = fit_teacher(data, weight, seed=seed, threads=threads)
+    opened = np.flatnonzero(~data.is_resolved)
+    last = np.full(int(data.deal.max()) + 1, -1)
+    last[data.deal[opened]] = opened  # rows are ordered by time: the latest stays
+    latest = last[last >= 0]
+    chance = np.full(len(last), np.nan)
+    chance[data.deal[latest]] = teacher.share_won(data.X[latest], data.cut - data.as_of[latest])
+    return np.where(data.is_resolved, data.y, chance[data.deal])
