@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import typer
 
 from crm_core.errors import CrmError
+from serving.commandline import children, passwords, status, up, web, worker
 
 EXIT_CODES = {"invalid": 2, "not_found": 3, "conflict": 4, "not_allowed": 5}
+FULL_DISK = 6
 
 app = typer.Typer(
     name="winward",
@@ -19,10 +22,47 @@ app = typer.Typer(
 )
 
 
+@app.callback()
+def _every_command(
+    with_parent: int = typer.Option(
+        0, hidden=True, help="End when this process ends (set by programs that start us)."
+    ),
+) -> None:
+    if with_parent:
+        children.end_with(with_parent)
+
+
+for group in (up, status, web, worker, passwords):
+    group.register(app)
+
+
 def main() -> None:
     """Run the command line; a CrmError becomes one sentence on stderr and an exit code."""
     try:
         app()
     except CrmError as error:
-        print(f"winward: {error.message}", file=sys.stderr)
-        sys.exit(EXIT_CODES[error.kind])
+        _leave(error.message, EXIT_CODES[error.kind])
+    except Exception as error:
+        if not _is_full_disk(error):
+            raise
+        _leave(
+            "The disk is full; nothing half-written was kept. Free some space and run the same "
+            "command again.",
+            FULL_DISK,
+        )
+
+
+def _leave(sentence: str, code: int) -> None:
+    print(f"winward: {sentence}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    """Return whether a full disk is behind an error, ours or the database's (SQLSTATE 53100)."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if getattr(error, "sqlstate", None) == "53100":
+            return True
+        error = getattr(error, "orig", None) or error.__cause__ or error.__context__
+    return False

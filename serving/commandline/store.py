@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
 
 from crm_core import migrations
 from crm_core.database import create_engine
@@ -15,6 +16,8 @@ from crm_core.settings import Settings
 DATABASE = "winward"
 TRACKING_DATABASE = "winward_mlflow"
 ONLINE_DATABASE = "winward_feast"
+OLDEST_POSTGRESQL = 15
+_CONNECT_SECONDS = 10
 
 
 @contextmanager
@@ -43,36 +46,58 @@ def database_urls(settings: Settings) -> Iterator[dict[str, str]]:
 @contextmanager
 def store(settings: Settings) -> Iterator[Engine]:
     """Yield an engine on the facts, migrated to the newest version."""
-    with database_urls(settings) as urls:
-        engine = create_engine(urls["winward"])
-        try:
-            if migrations.applied(engine) != migrations.newest():
-                migrations.upgrade(engine)
-            yield engine
-        finally:
-            engine.dispose()
+    with database_urls(settings) as urls, facts(urls["winward"]) as engine:
+        yield engine
+
+
+@contextmanager
+def facts(url: str) -> Iterator[Engine]:
+    """Yield an engine on the facts of a server that runs, migrated to the newest version."""
+    engine = create_engine(url)
+    try:
+        if migrations.applied(engine) != migrations.newest():
+            migrations.upgrade(engine)
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def _beside(url: str) -> dict[str, str]:
-    named = make_url(url)
+    try:
+        named = make_url(url)
+    except ArgumentError:
+        raise DatabaseUnavailable(
+            "WINWARD_DATABASE_URL is not a database URL; write it as "
+            "postgresql://user:password@host:5432/winward."
+        ) from None
+    if named.get_backend_name() not in ("postgresql", "postgres"):
+        raise DatabaseUnavailable(
+            f"WINWARD_DATABASE_URL names {named.get_backend_name()}; Winward needs PostgreSQL: "
+            "postgresql://user:password@host:5432/winward."
+        )
     if not named.database:
         raise DatabaseUnavailable("WINWARD_DATABASE_URL names no database; add its name: …/winward")
 
     def sibling(suffix: str) -> str:
-        other = named.set(database=f"{named.database}{suffix}")
+        other = named.set(drivername="postgresql+psycopg", database=f"{named.database}{suffix}")
         return other.render_as_string(hide_password=False)
 
     return {"winward": sibling(""), "mlflow": sibling("_mlflow"), "feast": sibling("_feast")}
 
 
 def _create_missing(administrative_url: str, urls: dict[str, str]) -> None:
-    engine = create_engine(administrative_url, isolation_level="AUTOCOMMIT")
+    engine = create_engine(
+        administrative_url,
+        isolation_level="AUTOCOMMIT",
+        connect_args={"connect_timeout": _CONNECT_SECONDS},
+    )
     try:
         with engine.connect() as connection:
             version = connection.dialect.server_version_info or (0,)
-            if version < (15,):
+            if version < (OLDEST_POSTGRESQL,):
                 raise DatabaseUnavailable(
-                    f"The database is PostgreSQL {version[0]}; Winward needs 15 or newer."
+                    f"The database is PostgreSQL {version[0]}; Winward needs "
+                    f"{OLDEST_POSTGRESQL} or newer."
                 )
             present = set(
                 connection.exec_driver_sql("select datname from pg_database").scalars().all()
@@ -82,5 +107,34 @@ def _create_missing(administrative_url: str, urls: dict[str, str]) -> None:
                 if name is not None and name not in present:
                     quoted = name.replace('"', '""')
                     connection.exec_driver_sql(f'create database "{quoted}"')
+    except OperationalError as error:
+        raise _unreachable(administrative_url, error) from None
+    except ProgrammingError as error:
+        raise _not_permitted(urls, error) from None
     finally:
         engine.dispose()
+
+
+def _unreachable(url: str, error: DBAPIError) -> Exception:
+    if getattr(error.orig, "sqlstate", None) == "53100":
+        return error  # a full disk has its own sentence
+    shown = make_url(url)
+    said = [line.strip() for line in str(error.orig).splitlines() if line.strip()]
+    reason = said[-1].rpartition("FATAL:")[2].strip() if said else "no reason was given"
+    place = f"{shown.host or 'this machine'}:{shown.port or 5432}"
+    return DatabaseUnavailable(
+        f"The database '{shown.database}' at {place} cannot be used ({reason}); check that the "
+        "server runs and that WINWARD_DATABASE_URL names its host, port, user and password."
+    )
+
+
+def _not_permitted(urls: dict[str, str], error: DBAPIError) -> Exception:
+    if getattr(error.orig, "sqlstate", None) == "42P04":  # somebody created it just now
+        return error
+    if getattr(error.orig, "sqlstate", None) != "42501":
+        return error
+    names = " and ".join(f"'{make_url(url).database}'" for url in urls.values())
+    return DatabaseUnavailable(
+        f"The user of WINWARD_DATABASE_URL may not create databases; create {names} for it, or "
+        "give it the right: alter role … createdb."
+    )
