@@ -1,0 +1,138 @@
+"""The holder of the promoted model: which bundle answers now, and since when.
+
+Training writes a bundle into ``<models>/<model>/<version>/`` and moves ``current.json`` to it in
+one rename. A server looks at that pointer at most once a second and swaps one reference, so that a
+promotion or a rollback drops no request and needs no restart.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from crm_core.advice import operations as advice
+from crm_core.database import transaction
+from crm_core.errors import NotFound
+from training import bundle as bundles
+
+LOG = logging.getLogger(__name__)
+POINTER = "current.json"
+CHECK_SECONDS = 1.0
+WIN_RATE = "win_rate"
+
+
+class NoChampion(NotFound):
+    """No model is promoted, so there is nothing to score with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """A promoted bundle and its name; ``version`` is what every prediction is logged with."""
+
+    model: str
+    version: str
+    bundle: bundles.Bundle
+
+
+def pointed_version(folder: Path) -> str | None:
+    """Return the version that the pointer of a model's folder names, None without one."""
+    try:
+        text = (folder / POINTER).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return str(json.loads(text)["version"])
+
+
+def load(models_folder: Path, *, model: str = WIN_RATE) -> Champion | None:
+    """Return the promoted bundle, read from LightGBM text and JSON; None when none is promoted."""
+    folder = models_folder / model
+    version = pointed_version(folder)
+    if version is None:
+        return None
+    return Champion(model=model, version=version, bundle=bundles.load(folder / version))
+
+
+def required(models_folder: Path, *, model: str = WIN_RATE) -> Champion:
+    """Return the promoted bundle. Raises NoChampion with the commands that make one."""
+    champion = load(models_folder, model=model)
+    if champion is None:
+        raise NoChampion(
+            f"No {model.replace('_', '-')} model is promoted; run winward train win-rate --as-of T"
+            " and winward promote win-rate."
+        )
+    return champion
+
+
+@dataclass
+class Champions:
+    """The champion of one model in one process, following the pointer while it serves.
+
+    ``engine`` is where the start and the end of a version's service are written; without it
+    (a command that scores a file) nothing is written.
+    """
+
+    models_folder: Path
+    model: str = WIN_RATE
+    engine: Engine | None = None
+    _champion: Champion | None = None
+    _seen: tuple[int, int] | None = None
+    _checked: float = float("-inf")
+    _reloading: threading.Lock = field(default_factory=threading.Lock)
+
+    def current(self, *, at: dt.datetime) -> Champion | None:
+        """Return the bundle to answer with, None when none is promoted.
+
+        ``at`` is written as the time a version started or stopped serving when the pointer has
+        moved. While one thread loads a new bundle, the others go on answering with the old one;
+        a bundle that cannot be read is logged and never replaces one that can.
+        """
+        due = time.monotonic() - self._checked >= CHECK_SECONDS
+        if due and self._reloading.acquire(blocking=self._seen is None):
+            try:
+                self._follow(at=at)
+            finally:
+                self._reloading.release()
+        return self._champion
+
+    def _follow(self, *, at: dt.datetime) -> None:
+        if time.monotonic() - self._checked < CHECK_SECONDS:
+            return  # another thread has just looked while this one waited
+        self._checked = time.monotonic()
+        seen = self._fingerprint()
+        if seen == self._seen:
+            return
+        try:
+            champion = load(self.models_folder, model=self.model)
+        except (OSError, ValueError, KeyError, bundles.BundleRefused):
+            LOG.exception("the promoted %s bundle cannot be read; the last one goes on", self.model)
+            self._seen = seen  # do not read the same broken files every second
+            return
+        self._champion = champion
+        self._record(champion, at=at)
+        self._seen = seen
+
+    def _fingerprint(self) -> tuple[int, int]:
+        try:
+            status = (self.models_folder / self.model / POINTER).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return (0, 0)
+        return (status.st_mtime_ns, status.st_ino)
+
+    def _record(self, champion: Champion | None, *, at: dt.datetime) -> None:
+        if self.engine is None:
+            return
+        with transaction(self.engine) as session:
+            advice.record_serving(
+                session,
+                model=self.model,
+                version=None if champion is None else champion.version,
+                report={} if champion is None else champion.bundle.card,
+                at=at,
+            )
