@@ -1,9 +1,10 @@
 """Every feature of the win-rate model, declared once: columns, groups, words, constraints.
 
-``FEATURES`` are the fixed columns. A company's own categories and ``x_…`` fields add columns by
-the naming rules of :func:`feature`: ``source_code`` and ``source_lift`` for a category,
-``x_name`` for a number, date or yes/no field, ``account_x_name`` for one of the account. Which
-of them a build has is written beside its Parquet file.
+``FEATURES`` are the fixed columns. A company's own data add columns by the naming rules of
+:func:`feature`: ``source_code`` and ``source_lift`` for a category, ``x_name`` for a number,
+date or yes/no field, ``account_x_name`` for one of the account, ``done_call_reached_count`` and
+``…_days`` for a frequent kind of activity, ``entered_negotiation_count`` and ``…_days`` for a
+stage. Which of them a build has is written beside its Parquet file.
 
 A frame has the columns of ``KEYS``, then ``GROUP_COLUMNS``, then ``WEIGHT``, then features. All
 features are float64; what is not known is NaN and never 0.
@@ -76,6 +77,8 @@ def feature(name: str) -> Feature:
     is_custom = name.startswith(("x_", "account_x_"))
     if ending in ("code", "lift") and (stem in CATEGORIES or is_custom):
         return _category(name, stem, ending)
+    if name.startswith(("done_", "entered_")) and ending in ("count", "days"):
+        return _signal(name, stem, ending)
     if is_custom:
         return _custom(name, "number", *_custom_words(name))
     raise UnknownFeature(f"There is no feature named {name!r}; see docs/features.md.")
@@ -110,4 +113,24 @@ def _category(name: str, stem: str, ending: str) -> Feature:
         name, group, "log_odds", f"{en}: record", f"{zh}的历史赢单情况",
         f"Deals with the same {en[:1].lower() + en[1:]} had {{value}} times the average odds",
         f"{zh}相同的商机赢单几率是平均的 {{value}} 倍",
+    )  # fmt: skip
+
+
+def _signal(name: str, stem: str, ending: str) -> Feature:
+    prefix, _, label = stem.partition("_")
+    words = label.replace("_", " ")
+    if prefix == "entered":
+        group, en, zh = "momentum", f"Stage “{words}” entered", f"进入「{words}」阶段"
+    else:
+        group, en, zh = "engagement", f"“{words}”", f"「{words}」"
+    if ending == "count":
+        return Feature(
+            name, group, "count", f"{en}: times", f"{zh}的次数",
+            f"{en}: {{value}} times so far", f"{zh}至今 {{value}} 次",
+            zero_en=f"{en}: not so far", zero_zh=f"{zh}尚未发生",
+        )  # fmt: skip
+    return Feature(
+        name, group, "days", f"{en}: days since", f"距上次{zh}的天数",
+        f"{en}: {{value}} days ago", f"上次{zh}在 {{value}} 天前",
+        missing_en=f"{en}: not so far", missing_zh=f"{zh}尚未发生",
     )  # fmt: skip

@@ -1,0 +1,166 @@
+"""What surrounds the deal: its account, its owner, the season and the company. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from features.deal import Columns, quarter_bounds, take
+from features.fact_tables import DAY, MISSING, Bools, Floats, Ints, Pairs, days_between, local
+from features.history import History, positions
+from features.rates import Rates
+from features.timeline import Ladder, Timeline, superseded
+
+YEAR = 365 * DAY
+
+
+def account(history: History, pairs: Pairs, rates: Rates) -> Columns:
+    """Return the record with the account, shrunk to its industry's, and what it is."""
+    table = history.facts.accounts
+    code = history.account[pairs.deal]
+    ends = history.endings
+    industry_of = history.once("industries", lambda: np.append(_codes(table["industry"]), -1))
+    by_industry, _ = rates.theta(
+        "account industry",
+        lambda: (ends, industry_of[history.account[ends.deal]]),
+        industry_of[code],
+        parent=rates.company,
+    )
+    parent = np.where(np.isnan(by_industry), rates.company, by_industry)
+    theta, closed = rates.theta(
+        "account", lambda: (ends, history.account[ends.deal]), code, parent=parent
+    )
+    created = np.append(table["created_at"].to_numpy(np.int64), MISSING)[code]
+    created = np.where(created > pairs.at, MISSING, created)
+    return {
+        "account_lift": rates.lift(theta),
+        "account_closed": np.log1p(closed),
+        "account_open_deals": np.where(code < 0, np.nan, _open_of_account(history, pairs, code)),
+        "account_tenure_days": days_between(pairs.at, created),
+        **_orders(history, pairs, code),
+        "account_employees": np.log1p(take(table["employees"].to_numpy(np.float64), code)),
+        "account_revenue": np.log1p(take(table["annual_revenue"].to_numpy(np.float64), code)),
+    }
+
+
+def _codes(values: pd.Series) -> Ints:
+    return np.asarray(pd.factorize(values, sort=True)[0], np.int64)
+
+
+def _open_of_account(history: History, pairs: Pairs, code: Ints) -> Floats:
+    """Return the account's other open deals."""
+
+    def build() -> Ladder:
+        deal, known = history.births
+        ends = history.endings
+        return Ladder(
+            np.concatenate([history.account[deal], history.account[ends.deal]]),
+            np.concatenate([known, ends.known]),
+            np.concatenate([np.ones(len(deal)), -ends.sign]),
+        )
+
+    ladder = history.once("account load", build)
+    return ladder.upto(code, pairs.at)[0] - history.is_open_at(pairs)
+
+
+def _orders(history: History, pairs: Pairs, code: Ints) -> Columns:
+    """Return how many orders stood in the last year and how long ago the last one was."""
+    line, signed = history.once("orders", lambda: _order_line(history))
+    seen = line.seen(code, pairs.at)
+    valid = signed[seen.row]
+    recent = valid & (line.occurred[seen.row] > pairs.at[seen.pair] - YEAR)
+    last = seen.last(valid)
+    when = np.where(last >= 0, line.occurred[last], MISSING) if len(line) else last * 0 + MISSING
+    unknown = (code < 0) | (pairs.at < (line.known.min() if len(line) else np.iinfo(np.int64).max))
+    return {
+        "orders_12m": np.where(unknown, np.nan, seen.count(recent)),
+        "days_since_order": days_between(pairs.at, when),
+    }
+
+
+def _order_line(history: History) -> tuple[Timeline, Bools]:
+    """Return the timeline of orders by account, and which of them stand as signed."""
+    table = history.facts.orders
+    recorded = table["recorded_at"].to_numpy(np.int64)
+    number = _codes(table["id"])
+    line = Timeline(
+        positions(history.account_index, table["account_id"]),
+        table["ordered_at"].to_numpy(np.int64),
+        recorded,
+        owners=len(history.account_index),
+        until=superseded((number,), recorded),
+    )
+    return line, np.asarray(table["status"] == "signed", dtype=bool)[line.order]
+
+
+def rep(history: History, pairs: Pairs, rates: Rates) -> Columns:
+    """Return the owner's record, load and tenure; NaN where nobody owns the deal."""
+    owner = history.owner_at(pairs)
+    ends = history.endings
+    theta, closed = rates.theta(
+        "owner",
+        lambda: (ends, history.owner_at(Pairs(ends.deal, ends.counted))),
+        owner,
+        parent=rates.company,
+    )
+    mine = history.is_open_at(pairs)
+    births = history.once("owner births", lambda: _births_by_owner(history))
+    new = births.upto(owner, pairs.at)[0] - births.upto(owner, pairs.at - 28 * DAY)[0]
+    hired = np.append(history.facts.users["hired_at"].to_numpy(np.int64), MISSING)[owner]
+    hired = np.where(hired > pairs.at, MISSING, hired)
+    nobody = owner < 0
+    return {
+        "rep_lift": rates.lift(theta),
+        "rep_closed": np.log1p(closed),
+        "rep_open_deals": np.where(
+            nobody, np.nan, history.load_ladder.upto(owner, pairs.at)[0] - mine
+        ),
+        "rep_new_28": np.where(nobody, np.nan, new),
+        "rep_tenure_days": days_between(pairs.at, hired),
+    }
+
+
+def _births_by_owner(history: History) -> Ladder:
+    deal, known = history.births
+    return Ladder(history.owner_at(Pairs(deal, known)), known, np.ones(len(deal)))
+
+
+def _company_ladders(history: History) -> tuple[Ladder, Ladder]:
+    """Return the running numbers of deals created and of deals ended."""
+    deal, known = history.births
+    ends = history.endings
+    return (
+        Ladder(np.zeros(len(deal), np.int64), known, np.ones(len(deal))),
+        Ladder(np.zeros(len(ends.deal), np.int64), ends.known, ends.sign),
+    )
+
+
+def calendar(history: History, pairs: Pairs, rates: Rates) -> Columns:
+    """Return the season on the company's clock and how the company did lately."""
+    zone, first_month = history.facts.calendar.time_zone, history.facts.calendar.first_month
+    born = local(history.created[pairs.deal], zone)
+    now = local(pairs.at, zone)
+    start, _ = quarter_bounds(now, first_month)
+    today = now.normalize().to_numpy().astype("datetime64[D]").astype(np.float64)
+    one = np.zeros(len(pairs), np.int64)
+    births, closed = history.once("company load", lambda: _company_ladders(history))
+    created = births.upto(one, pairs.at)[0]
+    recent = created - births.upto(one, pairs.at - 28 * DAY)[0]
+    return {
+        "created_hour": _hour(born),
+        "created_weekday": born.dayofweek.to_numpy().astype(np.float64),
+        "month": now.month.to_numpy().astype(np.float64),
+        "week_of_quarter": (today - start) // 7 + 1,
+        "company_rate": np.where(rates.endings_known, rates.company, np.nan),
+        "company_rate_28": rates.recent(28),
+        "company_rate_90": rates.recent(90),
+        "company_open_deals": np.log1p(np.maximum(created - closed.upto(one, pairs.at)[0], 0)),
+        "company_new_28": np.log1p(recent),
+    }
+
+
+def _hour(times: pd.DatetimeIndex) -> Floats:
+    """Return the hour with its fraction; NaN where the record has dates only (midnight)."""
+    hour = (times.hour + times.minute / 60).to_numpy().astype(np.float64)
+    exact = np.asarray(times == times.normalize(), dtype=bool)
+    return np.where(exact, np.nan, hour)
