@@ -10,6 +10,7 @@ import datetime as dt
 from typing import Any
 
 from sqlalchemy import Select, Text, and_, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
 from crm_core.activities.models import Activity
@@ -50,7 +51,7 @@ def _activities(as_of: dt.datetime) -> Select[Any]:
     advised = _advised(as_of)
     known = (
         select(Activity)
-        .distinct(Activity.id)
+        .ext(distinct_on(Activity.id))
         .where(Activity.recorded_at <= as_of, Activity.opportunity_id.is_not(None))
         .order_by(Activity.id, Activity.recorded_at.desc())
         .subquery("known")
@@ -63,7 +64,7 @@ def _activities(as_of: dt.datetime) -> Select[Any]:
             literal(as_of, Instant),
             func.jsonb_build_object("activity_id", known.c.id, "kind", known.c.kind),
         )
-        .distinct(advised.c.id)
+        .ext(distinct_on(advised.c.id))
         .join(known, known.c.opportunity_id == advised.c.opportunity_id)
         .where(
             known.c.occurred_at > advised.c.given_at,
@@ -124,7 +125,7 @@ def _advances(as_of: dt.datetime) -> Select[Any]:
             literal(as_of, Instant),
             func.jsonb_build_object("stage", later.c.stage),
         )
-        .distinct(advised.c.id)
+        .ext(distinct_on(advised.c.id))
         .join(later, later.c.opportunity_id == advised.c.opportunity_id)
         .where(
             later.c.occurred_at > advised.c.given_at,
@@ -147,7 +148,7 @@ def _closings(as_of: dt.datetime, kind: str) -> Select[Any]:
             literal(as_of, Instant),
             func.jsonb_build_object("stage", later.c.stage),
         )
-        .distinct(advised.c.id)
+        .ext(distinct_on(advised.c.id))
         .join(later, later.c.opportunity_id == advised.c.opportunity_id)
         .where(later.c.occurred_at > advised.c.given_at, later.c.kind == kind)
         .order_by(advised.c.id, later.c.occurred_at, later.c.sequence)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select, true
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from crm_core.advice.models import (
@@ -66,7 +67,7 @@ def latest_predictions(
     """Return, by deal, the newest prediction of facts no later than ``as_of``."""
     rows = session.scalars(
         select(Prediction)
-        .distinct(Prediction.opportunity_id)
+        .ext(distinct_on(Prediction.opportunity_id))
         .where(
             Prediction.opportunity_id.in_(opportunity_ids),
             Prediction.model == model,
@@ -83,7 +84,7 @@ def predictions_over_time(
     """Return the deal's predictions known as of a time, oldest first, the last of each as_of."""
     rows = session.scalars(
         select(Prediction)
-        .distinct(Prediction.as_of)
+        .ext(distinct_on(Prediction.as_of))
         .where(
             Prediction.opportunity_id == opportunity_id,
             Prediction.model == model,

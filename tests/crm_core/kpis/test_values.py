@@ -1,0 +1,218 @@
+"""Metrics equal their independent twins, and their rows add up to them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.util
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+
+from crm_core.kpis import queries
+from crm_core.kpis.catalogue import CATALOGUE, UnknownMetric, metric
+from crm_core.money import minor_digits
+from crm_core.people.queries import Visibility, calendar, company
+
+
+def load(name):
+    path = Path(__file__).parents[2] / "oracles" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"oracle_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+companies, twins = load("companies"), load("kpis")
+
+EVERYONE = Visibility(everyone=True)
+PEOPLE = ["u0", "u1", "u2", "u3", "u4", "boss"]
+SIMPLE = [item.id for item in CATALOGUE if item.aggregation != "derived"]
+ALL = [item.id for item in CATALOGUE]
+SEEDS = range(6)
+QUESTIONS = [
+    ("2027-Q1", dt.datetime(2026, 5, 20, 12, tzinfo=dt.UTC)),  # April 2026 on: the year starts then
+    ("2026-Q4", dt.datetime(2026, 5, 20, 12, tzinfo=dt.UTC)),
+    ("2026", dt.datetime(2026, 2, 1, tzinfo=dt.UTC)),
+    ("2025-11", dt.datetime(2026, 8, 1, tzinfo=dt.UTC)),
+]
+
+
+@pytest.fixture(params=SEEDS)
+def made(request, session):
+    companies.write(session, request.param)
+    return session
+
+
+def natural(session, metric_id, minor):
+    """Return a twin's minor units as the major units of the company's currency."""
+    if minor is None or metric(metric_id).unit != "money":
+        return minor
+    return Decimal(minor).scaleb(-minor_digits(company(session).currency))
+
+
+def same(ours, theirs):
+    if ours is None or theirs is None:
+        return ours is theirs
+    return abs(Decimal(ours) - Decimal(theirs)) <= Decimal("1e-12")
+
+
+class TestValues:
+    @pytest.mark.parametrize(("name", "as_of"), QUESTIONS)
+    def test_equal_their_twins(self, made, name, as_of):
+        period = calendar(made).parse(name)
+        twin = twins.Twin(made, period, as_of)
+        for scope, users in ((EVERYONE, None), (Visibility(False, frozenset({"u0", "u1"})),) * 2):
+            chosen = None if users is None else users.user_ids
+            found = queries.values(made, SIMPLE, scope=scope, period=period, as_of=as_of)
+            for metric_id in SIMPLE:
+                value = found[metric_id]
+                if value.value is None:
+                    self.check_reason(value, twin, chosen)
+                elif metric_id == "average_deal":
+                    exact = twin.value(metric_id, chosen)
+                    rounded = natural(made, metric_id, twins.round_half_even(exact))
+                    assert value.value == rounded, metric_id
+                else:
+                    expected = natural(made, metric_id, twin.value(metric_id, chosen))
+                    assert same(value.value, expected), (metric_id, value, expected)
+
+    @staticmethod
+    def check_reason(value, twin, chosen):
+        """A missing number is missing for a reason the twin can see."""
+        rows = [v for u, v, _ in getattr(twin, value.metric)() if chosen is None or u in chosen]
+        assert value.reason_if_none
+        assert value.reason("zh-CN") != value.reason("en")
+        if "exchange rate" in value.reason_if_none:
+            assert None in rows
+        elif metric(value.metric).aggregation in ("ratio", "average", "median"):
+            assert rows == []
+        elif rows:
+            assert set(rows) == {None}
+        else:
+            assert "recorded at all" in value.reason_if_none
+
+    @pytest.mark.parametrize(("name", "as_of"), QUESTIONS)
+    def test_are_the_sums_of_their_rows(self, made, name, as_of):
+        period = calendar(made).parse(name)
+        for scope in (EVERYONE, Visibility(False, frozenset({"u0", "u3"}))):
+            asked = {"scope": scope, "period": period, "as_of": as_of}
+            found = queries.values(made, ALL, **asked)
+            for metric_id, value in found.items():
+                rows = queries.rows(made, metric_id, **asked)
+                assert len(rows) == value.rows
+                assert sum(row.value is None for row in rows) == value.excluded
+                assert all(scope.allows(row.user_id) for row in rows)
+                digits = (
+                    minor_digits(company(made).currency)
+                    if metric((metric(metric_id).parts or (metric_id,))[0]).unit == "money"
+                    else 0
+                )
+                added = sum((r.value for r in rows if r.value is not None), Decimal(0))
+                assert added.scaleb(digits) == (value.numerator or 0), metric_id
+
+    @pytest.mark.parametrize(("name", "as_of"), QUESTIONS)
+    def test_of_the_parts_sum_to_the_whole(self, made, name, as_of):
+        asked = {"period": calendar(made).parse(name), "as_of": as_of}
+        additive = [m for m in SIMPLE if metric(m).aggregation in ("sum", "count")]
+        whole = queries.values(made, additive, scope=EVERYONE, **asked)
+        parts = queries.by_subject(made, additive, grouping="user", scope=EVERYONE, **asked)
+        for metric_id in additive:
+            nobodys = [
+                row.value
+                for row in queries.rows(made, metric_id, scope=EVERYONE, **asked)
+                if row.user_id is None and row.value is not None
+            ]
+            digits = (
+                minor_digits(company(made).currency) if metric(metric_id).unit == "money" else 0
+            )
+            added = sum((part[metric_id].numerator or 0) for part in parts.values())
+            added += sum(nobodys, Decimal(0)).scaleb(digits)
+            assert added == (whole[metric_id].numerator or 0)
+
+    def test_of_a_viewer_are_the_sums_over_whom_they_see(self, made):
+        as_of = QUESTIONS[1][1]
+        asked = {"period": calendar(made).parse("2026"), "as_of": as_of}
+        parts = queries.by_subject(made, SIMPLE, grouping="user", scope=EVERYONE, **asked)
+        for seen in ({"u0"}, {"u1", "u4", "boss"}):
+            scope = Visibility(False, frozenset(seen))
+            found = queries.values(made, SIMPLE, scope=scope, **asked)
+            for metric_id in SIMPLE:
+                added = sum((parts[p][metric_id].numerator or 0) for p in seen & parts.keys())
+                assert (found[metric_id].numerator or 0) == added
+
+    def test_against_a_quota_equal_their_twins(self, made):
+        as_of = QUESTIONS[0][1]
+        period = calendar(made).parse("2027-Q1")
+        twin = twins.Twin(made, period, as_of)
+        asked = {"period": period, "as_of": as_of}
+        found = queries.by_subject(made, ["attainment"], grouping="user", scope=EVERYONE, **asked)
+        holders = []
+        for person in PEOPLE:
+            target = twin.target(person)
+            rows = [v for u, v, _ in twin.bookings() if u == person]
+            if target is None or None in rows:
+                assert person not in found or found[person]["attainment"].value is None
+            elif found[person]["attainment"].value is not None:
+                assert found[person]["attainment"].value == Decimal(sum(rows)) / Decimal(target)
+            if target is not None and person != "boss":
+                holders.append((person, target))
+        whole = queries.value(made, "attainment", scope=EVERYONE, **asked)
+        if whole.value is not None:
+            names = {person for person, _ in holders} or {"boss"}
+            booked = twin.value("bookings", names)
+            if holders:
+                assert whole.value == Decimal(booked) / Decimal(sum(t for _, t in holders))
+
+    def test_cost_the_same_number_of_queries_whatever_the_size(self, session):
+        counts = []
+        for deals in (3, 30):
+            outer = session.begin_nested()
+            companies.write(session, 5, deals=deals, orders=deals)
+            session.expunge_all()
+            counts.append(self.count(session))
+            outer.rollback()
+            session.expunge_all()
+        assert counts[0] == counts[1]
+        assert max(counts) <= 7
+
+    @staticmethod
+    def count(session):
+        statements = []
+
+        def note(connection, cursor, statement, *_):
+            statements.append(statement)
+
+        event.listen(session.get_bind(), "before_cursor_execute", note)
+        try:
+            period = calendar(session).parse("2027-Q1")
+            queries.values(session, ALL, scope=EVERYONE, period=period, as_of=QUESTIONS[0][1])
+        finally:
+            event.remove(session.get_bind(), "before_cursor_execute", note)
+        return len([s for s in statements if not s.startswith(("SAVEPOINT", "RELEASE"))])
+
+
+class TestBySubject:
+    def test_counts_a_row_in_the_team_of_its_day_and_every_unit_above_once(self, made):
+        as_of = QUESTIONS[1][1]
+        period = calendar(made).parse("2026")
+        asked = {"period": period, "as_of": as_of}
+        units = queries.by_subject(
+            made, ["activities", "bookings"], grouping="org_unit", scope=EVERYONE, **asked
+        )
+        people = queries.by_subject(
+            made, ["activities", "bookings"], grouping="user", scope=EVERYONE, **asked
+        )
+        for metric_id in ("activities", "bookings"):
+            in_root = sum((p[metric_id].numerator or 0) for p in people.values())
+            assert (units["root"][metric_id].numerator or 0) == in_root
+            in_teams = sum((units[t][metric_id].numerator or 0) for t in ("t1", "t2") if t in units)
+            boss = people["boss"][metric_id].numerator or 0 if "boss" in people else 0
+            assert in_teams + boss == in_root
+
+
+class TestMetric:
+    def test_that_is_unknown_is_named(self, session):
+        with pytest.raises(UnknownMetric, match="no metric 'profit'"):
+            metric("profit")

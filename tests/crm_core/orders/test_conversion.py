@@ -1,0 +1,82 @@
+"""SQL rounds and converts as money does."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Date, Numeric, Text, literal, select
+
+from crm_core.money import from_major, minor_digits, round_half_even
+from crm_core.orders.conversion import half_even, major, rates, valued
+from crm_core.orders.models import FxRate
+
+DAY = dt.date(2026, 6, 30)
+CHECKS = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+halves = st.integers(-(10**13), 10**13).map(lambda n: Decimal(n) / 2)
+decimals = st.decimals(-(10**12), 10**12, places=6)
+
+
+class TestHalfEven:
+    @CHECKS
+    @given(st.one_of(halves, decimals))
+    def test_rounds_as_money(self, session, number):
+        found = session.scalar(select(half_even(literal(number, Numeric))))
+        assert int(found) == round_half_even(number)
+
+
+class TestMajor:
+    @CHECKS
+    @given(st.integers(-(10**15), 10**15), st.sampled_from(["USD", "JPY", "BHD", "CLF", "XYZ"]))
+    def test_is_exact_for_every_number_of_decimals(self, session, minor, currency):
+        found = session.scalar(select(major(literal(minor), literal(currency, Text))))
+        assert found == Decimal(minor).scaleb(-minor_digits(currency))
+
+
+class TestValued:
+    def value(self, session, amount, currency, day=DAY, to="USD"):
+        rows = select(
+            literal(amount, Numeric).label("major"),
+            literal(currency, Text).label("currency"),
+            literal(day, Date).label("rate_day"),
+        )
+        found = session.scalar(select(valued(rows, to=to, name="priced").c.value))
+        return None if found is None else int(found)
+
+    def add(self, session, base, quote, day, rate):
+        session.add(FxRate(base=base, quote=quote, valid_from=day, rate=Decimal(rate)))
+        session.flush()
+
+    def test_uses_the_rate_in_force_on_the_day(self, session):
+        self.add(session, "EUR", "USD", dt.date(2026, 1, 1), "1.10")
+        self.add(session, "EUR", "USD", dt.date(2026, 6, 30), "1.20")
+        self.add(session, "EUR", "USD", dt.date(2026, 7, 1), "9")
+        assert self.value(session, Decimal(10), "EUR") == 1200
+        assert self.value(session, Decimal(10), "EUR", dt.date(2026, 6, 29)) == 1100
+
+    def test_prefers_the_pair_to_its_inverse(self, session):
+        self.add(session, "USD", "EUR", dt.date(2026, 6, 1), "0.5")
+        assert self.value(session, Decimal(10), "EUR") == 2000
+        self.add(session, "EUR", "USD", dt.date(2025, 6, 1), "1.10")
+        assert self.value(session, Decimal(10), "EUR") == 1100
+
+    def test_is_none_without_a_rate_or_an_amount(self, session):
+        assert self.value(session, Decimal(10), "EUR") is None
+        assert self.value(session, None, "USD") is None
+        self.add(session, "EUR", "USD", dt.date(2026, 7, 1), "1.10")
+        assert self.value(session, Decimal(10), "EUR") is None
+
+    def test_agrees_with_the_rates_in_memory(self, session):
+        self.add(session, "EUR", "JPY", dt.date(2026, 1, 1), "161.37")
+        self.add(session, "JPY", "USD", dt.date(2026, 1, 1), "0.0067")
+        held = rates(session, to="JPY", day=DAY)
+        for currency in ("EUR", "USD", "JPY", "GBP"):
+            ours = self.value(session, Decimal("123.45"), currency, to="JPY")
+            twin = held.convert(from_major("123.45", currency))
+            if currency == "JPY":
+                continue  # 123.45 yen are no amount in minor units
+            assert ours == (None if twin is None else twin.minor)
