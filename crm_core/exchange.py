@@ -241,6 +241,7 @@ TABLES: tuple[Table, ...] = (
                 "owner_id",
                 "forecast_category",
                 "product_id",
+                "custom",
                 required=True,
             ),
             Column("old_value"),

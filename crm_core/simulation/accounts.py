@@ -78,7 +78,7 @@ def accounts(world: World, org: Organisation, draws: Draws) -> Accounts:
         affinity=affinity,
         industry_effect=(world.industry_sd * normal(effects[0], effects[1]))[industry],
         retention=choose(u[12], (0.65, 0.30, 0.05)),
-        order_rate=np.asarray((0.035, 0.06, 0.10))[segment] * np.exp(0.5 * normal(u[13], u[14])),
+        order_rate=np.asarray((0.020, 0.035, 0.06))[segment] * np.exp(0.5 * normal(u[13], u[14])),
         pays_late=u[15],
     )
 

@@ -24,7 +24,7 @@ from crm_core.simulation.draws import (
 )
 from crm_core.simulation.geography import PRODUCTS
 from crm_core.simulation.people import Organisation
-from crm_core.simulation.weeks import Weeks
+from crm_core.simulation.weeks import Weeks, within_week
 from crm_core.simulation.world import World
 
 ORDINARY, CREATED_CLOSED, DUPLICATE = range(3)
@@ -78,7 +78,9 @@ def arrivals(
     seat, week = np.repeat(grid_seat, count), np.repeat(grid_week, count)
     nth = np.arange(len(seat)) - np.repeat(np.cumsum(count) - count, count)
     key = (week * seats + seat) * 16 + nth
-    return _in_order(_with_duplicates(_deals(world, firms, key, week, seat, draws), weeks))
+    return _in_order(
+        _with_duplicates(_deals(world, firms, key, week, seat, draws), weeks), firms, weeks
+    )
 
 
 def _deals(
@@ -137,9 +139,11 @@ def _with_duplicates(deals: Arrivals, weeks: Weeks) -> Arrivals:
     return Arrivals(**columns)  # type: ignore[arg-type]  # the columns' types are kept by name
 
 
-def _in_order(deals: Arrivals) -> Arrivals:
-    """Return the deals by time of creation; ``original`` follows."""
-    order = np.lexsort((deals.key, deals.position, deals.week))
+def _in_order(deals: Arrivals, firms: Accounts, weeks: Weeks) -> Arrivals:
+    """Return the deals by week and time of creation; ``original`` follows."""
+    offset = firms.utc_offset[deals.account]
+    created = within_week(weeks.monday[deals.week], deals.position, offset)
+    order = np.lexsort((deals.key, created, deals.week))
     place = np.empty(deals.count, dtype=np.int64)
     place[order] = np.arange(deals.count)
     columns = {name: getattr(deals, name)[order] for name in Arrivals.__slots__}

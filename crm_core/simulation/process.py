@@ -340,7 +340,7 @@ def run(
     setting: Setting,
     draws: Draws,
     *,
-    watch: Callable[[int, Integers, DealWeeks], None] | None = None,
+    watch: Callable[[int, State, Integers, DealWeeks], None] | None = None,
 ) -> tuple[State, DealWeeks]:
     """Run all weeks; ``watch`` is told of each week's new deals and of what happened in it."""
     state = initial_state(setting)
@@ -350,5 +350,5 @@ def run(
         new = begin(setting, state, week, draws)
         parts.append(happened)
         if watch is not None:
-            watch(week, new, happened)
+            watch(week, state, new, happened)
     return state, DealWeeks.joined(parts)

@@ -65,8 +65,8 @@ class World:
     attrition_per_year: float = 0.15
 
     # arrivals
-    deals_per_seat_week: float = 1.3
-    demo_seat_load: float = 1.7
+    deals_per_seat_week: float = 1.2
+    demo_seat_load: float = 1.9
     created_closed: float = 0.02
     duplicated: float = 0.01
 

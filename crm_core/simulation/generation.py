@@ -1,0 +1,112 @@
+"""The one door: generate a simulated company as a folder of exchange tables."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from crm_core.errors import Conflict, Invalid
+from crm_core.simulation import (
+    company_tables,
+    customer_tables,
+    deal_tables,
+    leads,
+    ledger_tables,
+)
+from crm_core.simulation.draws import Draws
+from crm_core.simulation.emission import write_sheet
+from crm_core.simulation.people import DEMO_LOGINS
+from crm_core.simulation.record import run_world
+from crm_core.simulation.truth import seal
+from crm_core.simulation.weeks import date_of, weeks_until
+from crm_core.simulation.world import Size, world_of
+
+_EARLIEST, _LATEST = dt.date(1990, 1, 1), dt.date(2200, 1, 1)
+
+
+class FolderNotEmpty(Conflict):
+    """The folder to be written to has something in it; choose another or empty it."""
+
+
+class ImpossibleDay(Invalid):
+    """The simulation cannot end on that day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was generated: rows by table, and the demo users' e-mail by role."""
+
+    company: str
+    seed: int
+    size: Literal["small", "demo"]
+    first_day: dt.date
+    until: dt.date
+    rows: dict[str, int]
+    logins: dict[str, str]
+
+
+_TABLES = {
+    "company": company_tables.company,
+    "org_units": company_tables.org_units,
+    "users": company_tables.users,
+    "assignments": company_tables.assignments,
+    "accounts": customer_tables.accounts,
+    "contacts": customer_tables.contacts,
+    "campaigns": leads.campaigns,
+    "leads": leads.leads,
+    "products": company_tables.products,
+    "stages": company_tables.stages,
+    "opportunities": deal_tables.opportunities,
+    "opportunity_events": deal_tables.opportunity_events,
+    "opportunity_contacts": deal_tables.opportunity_contacts,
+    "activities": deal_tables.activities,
+    "orders": ledger_tables.orders,
+    "invoices": ledger_tables.invoices,
+    "payments": ledger_tables.payments,
+    "subscriptions": ledger_tables.subscriptions,
+    "usage": customer_tables.usage,
+    "tickets": customer_tables.tickets,
+    "quotas": company_tables.quotas,
+    "credits": ledger_tables.credits,
+    "fx_rates": company_tables.fx_rates,
+}
+
+
+def generate(folder: Path, *, seed: int, size: Size, until: dt.date, truth: Path) -> Summary:
+    """Write a simulated company's exchange tables to ``folder`` and its truth to ``truth``.
+
+    The company knows nothing that is recorded on ``until`` or later (its midnight); deals that
+    are open then stay open. The same arguments give the same bytes. ``folder`` must be absent or
+    empty; files of an earlier truth are replaced. Raises FolderNotEmpty, UnknownSize,
+    ImpossibleDay.
+    """
+    world = world_of(size)
+    if not _EARLIEST <= until < _LATEST:
+        raise ImpossibleDay(f"--until {until} is not between {_EARLIEST} and {_LATEST}.")
+    if seed < 0 or seed >= 1 << 64:
+        raise Invalid(f"The seed {seed} is not a whole number from 0 up to 2^64 - 1.")
+    for place in (folder, truth):
+        if place.exists() and not place.is_dir():
+            raise FolderNotEmpty(f"{place} is a file; name a folder.")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FolderNotEmpty(f"{folder} is not empty; name a new folder or empty this one.")
+    if truth.resolve().is_relative_to(folder.resolve()):
+        raise Invalid(
+            f"The truth {truth} lies inside {folder}, which is imported; name a folder outside it."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    weeks = weeks_until(until, years=world.years)
+    run = run_world(world, weeks, Draws(seed))
+    rows = {name: write_sheet(folder, name, sheet(run)) for name, sheet in _TABLES.items()}
+    seal(run, truth)
+    return Summary(
+        company=company_tables.COMPANY_NAME,
+        seed=seed,
+        size=size,
+        first_day=date_of(weeks.start_day),
+        until=until,
+        rows=rows,
+        logins=dict(DEMO_LOGINS),
+    )
