@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import and_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from crm_core.opportunities.models import Opportunity, OpportunityEvent, Stage
@@ -42,7 +43,7 @@ def standings(
     if opportunity_ids is not None:
         events = events.where(OpportunityEvent.opportunity_id.in_(opportunity_ids))
     latest = (
-        events.distinct(OpportunityEvent.opportunity_id)
+        events.ext(distinct_on(OpportunityEvent.opportunity_id))
         .order_by(
             OpportunityEvent.opportunity_id,
             OpportunityEvent.occurred_at.desc(),
