@@ -222,7 +222,10 @@ class Bundle:
                 slope=float(content["slope"]),
                 intercept=float(content["intercept"]),
                 base_margin=float(content["base_margin"]),
-                bands=tuple(Band(*row[:3], int(row[3])) for row in content["bands"]),
+                bands=tuple(
+                    Band(float(upto), float(low), float(high), int(deals))
+                    for upto, low, high, deals in content["bands"]
+                ),
                 abstained=content["abstained"],
                 card=content["card"],
             )

@@ -253,3 +253,31 @@ def fingerprint(data: TrainingSet) -> str:
     for digest in digests:
         whole.update(digest)
     return whole.hexdigest()
+
+
+FEWEST_EXPOSED_DEALS = 40
+
+
+def recording_start(data: TrainingSet) -> float | None:
+    """Return the day from which outcomes were recorded, None if they always were.
+
+    A CRM that was filled with its open deals on some day knows no outcome from before: what it
+    holds from then are the survivors, the slow deals. The sign: many deals were open before the
+    first outcome of all, for longer than a quarter of the later deals took to end.
+    """
+    closed = data.is_resolved
+    if not closed.any():
+        return None
+    first = float(data.known_at[closed].min())
+    later = closed & (data.as_of >= first)
+    if not later.any():
+        return None
+    usual = float(np.quantile((data.known_at - data.as_of)[later], 0.25))
+    exposed = data.deal[data.as_of < first - usual]
+    return first if len(np.unique(exposed)) >= FEWEST_EXPOSED_DEALS else None
+
+
+def since_recording(data: TrainingSet) -> TrainingSet:
+    """Return the landmarks from the day on which outcomes were recorded."""
+    start = recording_start(data)
+    return data if start is None else data.take(data.as_of >= start)

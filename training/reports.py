@@ -1,0 +1,172 @@
+"""What a training run found, in a form that is logged, gated and shown to people."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from training.evaluation import Interval, Scores
+
+NO_BETTER = "no better than the base rate"
+BETTER = "better than the base rate"
+TOO_FEW = "too few closed deals"
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """Something too good to be true: ``what`` (a feature, or the model) reached this AUC."""
+
+    what: str
+    auc: float
+    limit: float
+
+    def sentence(self) -> str:
+        """Return the finding with what to do about it."""
+        return (
+            f"Suspected leakage: {self.what} ranks won above lost deals with AUC {self.auc:.3f} "
+            f"(limit {self.limit:.2f}). Check when it becomes known; the model is not promotable."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """One training run, judged on later time than it saw.
+
+    ``verdict`` is one of the three sentences above. ``served`` are the scores of what would be
+    served, on landmarks from ``window_start`` to ``as_of`` predicted with what was known at
+    ``window_start``; ``baselines`` are others' on the same rows. ``gain`` is the paired
+    difference of log loss to the base rate over all forward folds (below 0: better), ``ranking``
+    the AUC within each fold's time.
+    ``candidates`` are the mean losses of each family on the selection folds.
+    """
+
+    as_of: str
+    verdict: str
+    kind: str
+    family: str
+    choice: dict[str, Any]
+    features: tuple[str, ...]
+    rows: int
+    rows_open: int
+    deals_won: int
+    deals_lost: int
+    window_start: str | None
+    served: Scores | None
+    baselines: dict[str, Scores]
+    gain: Interval | None
+    ranking: Interval | None
+    candidates: dict[str, float]
+    calibrator: tuple[float, float]
+    leaks: tuple[Leak, ...]
+    fingerprint: str
+    seed: int
+    seconds: dict[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything in plain JSON."""
+        plain = asdict(self)
+        plain["suspected_leakage"] = [leak.sentence() for leak in self.leaks]
+        return {name: _finite(each) for name, each in plain.items()}
+
+    def metrics(self) -> dict[str, float]:
+        """Return the numbers that a tracking server plots, intervals as _low and _high."""
+        found: dict[str, float] = {
+            "rows": float(self.rows),
+            "rows_open": float(self.rows_open),
+            "deals_won": float(self.deals_won),
+            "deals_lost": float(self.deals_lost),
+        }
+        for name, scores in {"served": self.served, **self.baselines}.items():
+            if scores is not None:
+                found.update(_flat(name, scores))
+        if self.gain is not None:
+            found.update(_spread("gain", self.gain))
+        if self.ranking is not None:
+            found.update(_spread("ranking", self.ranking))
+        found.update({f"selection.{name}": loss for name, loss in self.candidates.items()})
+        found.update({f"seconds.{name}": value for name, value in self.seconds.items()})
+        return found
+
+
+def _spread(name: str, interval: Interval) -> dict[str, float]:
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def _flat(name: str, scores: Scores) -> dict[str, float]:
+    found = _spread(f"{name}.log_loss", scores.log_loss)
+    found |= {
+        f"{name}.brier": scores.brier,
+        f"{name}.ece": scores.ece,
+        f"{name}.slope": scores.slope,
+        f"{name}.intercept": scores.intercept,
+        f"{name}.rows": float(scores.rows),
+        f"{name}.deals": float(scores.deals),
+    }
+    if scores.auc is not None:
+        found |= _spread(f"{name}.auc", scores.auc)
+    if scores.auc_within_stage is not None:
+        found[f"{name}.auc_within_stage"] = scores.auc_within_stage
+    return found
+
+
+def _finite(value: object) -> object:
+    """Return JSON-safe values: no NaN, no infinity, no tuples."""
+    if isinstance(value, dict):
+        return {str(key): _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def card(report: TrainingReport) -> str:
+    """Return the model card: what it is for, how good, on whom, and where not to trust it."""
+    lines = [
+        f"# Win rate as of {report.as_of}",
+        "",
+        f"**Verdict: {report.verdict}.** Served: {report.kind} ({report.family}).",
+        "",
+        "Purpose: the probability that an open deal is won in the end. Not the effect of any "
+        "action, and not to be used to rank people.",
+        "",
+        f"Population: landmarks of open deals (creation, stage entries, weekly); {report.rows} "
+        f"rows, of them {report.rows_open} of deals still open, {report.deals_won} deals won, "
+        f"{report.deals_lost} lost. Labels as known at {report.as_of}.",
+        "",
+    ]
+    lines += _table(report)
+    lines += [
+        "",
+        "Known limits: judged on deals resolved so far, reweighted for those still open; a "
+        "change of the market after the cut is not in the interval. Slow deals that no past "
+        "deal resembles are the least certain.",
+        "",
+        f"Data fingerprint: `{report.fingerprint}`; seed {report.seed}; "
+        f"{len(report.features)} features.",
+    ]
+    lines += ["", *(leak.sentence() for leak in report.leaks)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _table(report: TrainingReport) -> list[str]:
+    if report.served is None:
+        return ["No later window could be judged: too few deals."]
+    lines = [
+        f"Judged on landmarks since {report.window_start}, with what was known then "
+        "(95 % intervals over deals):",
+        "",
+        "| | log loss | Brier | ECE | slope | AUC | AUC within stage |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, scores in {"served": report.served, **report.baselines}.items():
+        loss, area = scores.log_loss, scores.auc
+        ranked = "–" if area is None else f"{area.value:.3f} [{area.low:.3f}, {area.high:.3f}]"
+        within = scores.auc_within_stage
+        lines.append(
+            f"| {name} | {loss.value:.4f} [{loss.low:.4f}, {loss.high:.4f}] | {scores.brier:.4f} "
+            f"| {scores.ece:.4f} | {scores.slope:.2f} | {ranked} "
+            f"| {'–' if within is None else f'{within:.3f}'} |"
+        )
+    return lines
