@@ -1,0 +1,158 @@
+"""Jobs run once, at the company's night, and are taken over when their worker is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from crm_core.people.models import Company
+from serving import jobs
+
+_WORKER = """
+import asyncio, sys, time
+from pathlib import Path
+from serving import jobs
+
+url, folder = sys.argv[1], Path(sys.argv[2])
+app = jobs.application(url)
+
+@app.task(name="winward:test", queueing_lock="test")
+async def work(seconds: float):
+    with (folder / "began").open("a") as file:
+        file.write("x")
+    await asyncio.sleep(seconds if (folder / "began").read_text() == "x" else 0)
+    with (folder / "done").open("a") as file:
+        file.write("x")
+
+async def main():
+    async with app.open_async():
+        await app.run_worker_async(
+            additional_context={"stalled_seconds": 1.0}, concurrency=2,
+            update_heartbeat_interval=0.2, stalled_worker_timeout=1.0,
+            fetch_job_polling_interval=0.2, shutdown_graceful_timeout=0.5,
+        )
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def queue(database_url):
+    """The URL of a database with the queue installed."""
+    jobs.prepare(database_url)
+    return database_url
+
+
+def _defer(url: str, name: str, **arguments: object) -> None:
+    async def defer() -> None:
+        app = jobs.application(url)
+        async with app.open_async():
+            await app.configure_task(name, allow_unknown=True).defer_async(**arguments)
+
+    asyncio.run(defer())
+
+
+def _start_worker(url: str, folder: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", _WORKER, url, folder])
+
+
+def _wait_for(path: Path, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path.name} did not happen"
+        time.sleep(0.05)
+
+
+def test_installing_the_queue_twice_changes_nothing(queue, engine):
+    count = text("select count(*) from pg_class where relnamespace = 'procrastinate'::regnamespace")
+    with engine.connect() as connection:
+        before = connection.scalar(count)
+    jobs.prepare(queue)
+    with engine.connect() as connection:
+        assert connection.scalar(count) == before > 0
+
+
+def test_the_tables_of_the_queue_do_not_mix_with_the_facts(queue, engine):
+    with engine.connect() as connection:
+        assert connection.scalar(text("select to_regclass('public.procrastinate_jobs')")) is None
+
+
+def test_a_job_runs_once_although_two_workers_wait_for_it(queue, tmp_path):
+    workers = [_start_worker(queue, tmp_path) for _ in range(2)]
+    try:
+        _defer(queue, "winward:test", seconds=0)
+        _wait_for(tmp_path / "done")
+        time.sleep(0.5)
+    finally:
+        for worker in workers:
+            worker.send_signal(signal.SIGTERM)
+    assert [worker.wait(10) for worker in workers] == [0, 0]
+    assert (tmp_path / "done").read_text() == "x"
+
+
+def test_the_job_of_a_killed_worker_is_done_by_the_next(queue, tmp_path):
+    _defer(queue, "winward:test", seconds=60)
+    first = _start_worker(queue, tmp_path)
+    _wait_for(tmp_path / "began")
+    first.kill()
+    first.wait()
+    time.sleep(1.2)  # until its heartbeat counts as stopped
+    second = _start_worker(queue, tmp_path)
+    try:
+        _defer(queue, "winward:retry_stalled", timestamp=0)
+        _wait_for(tmp_path / "done")
+    finally:
+        second.send_signal(signal.SIGTERM)
+        assert second.wait(10) == 0
+    assert (tmp_path / "began").read_text() == "xx"
+    assert (tmp_path / "done").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("moment", "zone", "night"),
+    [
+        ("2026-06-30T01:59:00+00:00", "UTC", "2026-06-29"),
+        ("2026-06-30T02:00:00+00:00", "UTC", "2026-06-30"),
+        ("2026-06-29T18:00:00+00:00", "Asia/Shanghai", "2026-06-30"),
+        ("2026-06-30T08:59:00+00:00", "America/Los_Angeles", "2026-06-29"),
+    ],
+)
+def test_the_night_is_the_companys(moment, zone, night):
+    found = jobs.night_of(dt.datetime.fromisoformat(moment), ZoneInfo(zone))
+    assert found.isoformat() == night
+
+
+def test_a_night_is_due_only_when_there_is_a_company(engine, as_of):
+    assert jobs.night_due(engine, as_of) is None
+    with Session(engine) as session, session.begin():
+        session.add(Company(name="Test", currency="EUR", time_zone="UTC"))
+    assert jobs.night_due(engine, as_of) == dt.date(2026, 6, 29)
+
+
+def test_a_waiting_job_is_not_queued_twice(queue, engine):
+    async def twice() -> None:
+        app = jobs.application(queue)
+        async with app.open_async():
+            for _ in range(2):
+                for name in jobs.NIGHTLY:
+                    await jobs.queue(app, name, night=dt.date(2026, 6, 30))
+
+    asyncio.run(twice())
+    with engine.connect() as connection:
+        found = connection.execute(
+            text("select task_name, lock, args from procrastinate.procrastinate_jobs order by id")
+        ).all()
+    assert [row.task_name for row in found] == [f"winward:{name}" for name in jobs.NIGHTLY]
+    assert {row.lock for row in found} == {"facts"}  # one after another
+    assert all(json.dumps(row.args) == '{"night": "2026-06-30"}' for row in found)
