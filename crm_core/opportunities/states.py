@@ -95,6 +95,7 @@ def states(*, happened_by: dt.datetime, known_at: dt.datetime, name: str = "stat
 def closings(*, happened_by: dt.datetime, known_at: dt.datetime) -> CTE:
     """Return one row per deal that stood won or lost: outcome, closed_at, owner at closing.
 
+    The same answer as :func:`crm_core.opportunities.history.outcome`, for every deal at once.
     ``closed_at`` is when the deal last became won or lost: of several closed stages of the same
     kind in a row, the first. A deal opened again is not closed. The owner is who owned the deal
     when it closed: a later hand-over moves no past win.
@@ -146,24 +147,21 @@ def closings(*, happened_by: dt.datetime, known_at: dt.datetime) -> CTE:
 
 def _runs(happened_by: dt.datetime, known_at: dt.datetime) -> Any:  # noqa: ANN401 - a subquery
     """Return the stage steps with the last step's kind and whether another kind lay between."""
-    events = (
-        known_events(happened_by=happened_by, known_at=known_at, fields=("stage",))
-        .ext(distinct_on(OpportunityEvent.opportunity_id, OpportunityEvent.occurred_at))
-        .order_by(
-            OpportunityEvent.opportunity_id,
-            OpportunityEvent.occurred_at,
-            OpportunityEvent.recorded_at.desc(),
-            OpportunityEvent.sequence.desc(),
-        )
-        .subquery()
-    )
+    events = known_events(happened_by=happened_by, known_at=known_at, fields=("stage",)).subquery()
+    latest_first = [
+        events.c.occurred_at.desc(),
+        events.c.recorded_at.desc(),
+        events.c.sequence.desc(),
+    ]
     steps = (
         select(
             events.c.opportunity_id,
             events.c.occurred_at,
+            events.c.recorded_at,
+            events.c.sequence,
             Stage.kind,
             func.first_value(Stage.kind)
-            .over(partition_by=events.c.opportunity_id, order_by=events.c.occurred_at.desc())
+            .over(partition_by=events.c.opportunity_id, order_by=latest_first)
             .label("last_kind"),
         )
         .join(Opportunity, Opportunity.id == events.c.opportunity_id)
@@ -174,7 +172,12 @@ def _runs(happened_by: dt.datetime, known_at: dt.datetime) -> Any:  # noqa: ANN4
         .subquery()
     )
     is_broken = func.bool_or(steps.c.kind != steps.c.last_kind).over(
-        partition_by=steps.c.opportunity_id, order_by=steps.c.occurred_at.desc()
+        partition_by=steps.c.opportunity_id,
+        order_by=[
+            steps.c.occurred_at.desc(),
+            steps.c.recorded_at.desc(),
+            steps.c.sequence.desc(),
+        ],
     )
     return select(
         steps.c.opportunity_id, steps.c.occurred_at, steps.c.last_kind, is_broken.label("is_broken")

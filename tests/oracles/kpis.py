@@ -82,21 +82,16 @@ class Twin:
         """Yield (deal, outcome, closed_at, owner) of deals that stand closed as of the question."""
         deals, events = self.history(self.as_of, self.as_of)
         for deal, rows in events.items():
-            steps = {}
-            for row in rows:
-                if row["field"] == "stage":
-                    steps[row["occurred_at"]] = self.kinds[row["new_value"]]
-            if not steps:
+            steps = [
+                (self.kinds[row["new_value"]], row["occurred_at"])
+                for row in rows
+                if row["field"] == "stage"
+            ]
+            if not steps or steps[-1][0] not in ("won", "lost"):
                 continue
-            times = sorted(steps)
-            outcome = steps[times[-1]]
-            if outcome not in ("won", "lost"):
-                continue
-            closed_at = times[-1]
-            for time in reversed(times):
-                if steps[time] != outcome:
-                    break
-                closed_at = time
+            outcome = steps[-1][0]
+            while steps and steps[-1][0] == outcome:
+                closed_at = steps.pop()[1]
             owner = self.fold(
                 [r for r in rows if r["field"] == "owner_id" and r["occurred_at"] <= closed_at]
             ).get("owner_id")
