@@ -45,3 +45,19 @@ class ImportRejection(Base):
     column: Mapped[str | None] = mapped_column(Text)
     value: Mapped[str | None] = mapped_column(Text)
     reason: Mapped[str] = mapped_column(Text)
+
+
+class CustomField(Base):
+    """What a custom field (``x_…``) of a table holds: number, date, boolean, category or text.
+
+    Fixed when the field is first imported, so that later files are read the same way.
+    """
+
+    __tablename__ = "custom_fields"
+    __table_args__ = (
+        CheckConstraint("kind in ('number','date','boolean','category','text')", name="kind"),
+    )
+
+    table_name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(8))

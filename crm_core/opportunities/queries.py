@@ -52,4 +52,4 @@ def states(session: Session, ids: Collection[str], *, as_of: dt.datetime) -> dic
 def stage_kinds(session: Session, pipeline: str) -> dict[str, str]:
     """Return each stage of a pipeline with its kind: open, on_hold, won or lost."""
     rows = session.execute(select(Stage.stage, Stage.kind).where(Stage.pipeline == pipeline))
-    return {stage: kind for stage, kind in rows}
+    return {row.stage: row.kind for row in rows}

@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises:
-Create Date: 2026-11-22 03:32:40.547353
+Create Date: 2026-11-22 03:59:52.775868
 """
 
 from __future__ import annotations
@@ -45,6 +45,17 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("id = 1", name=op.f("ck_company_one_row")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_company")),
+    )
+    op.create_table(
+        "custom_fields",
+        sa.Column("table_name", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.CheckConstraint(
+            "kind in ('number','date','boolean','category','text')",
+            name=op.f("ck_custom_fields_kind"),
+        ),
+        sa.PrimaryKeyConstraint("table_name", "name", name=op.f("pk_custom_fields")),
     )
     op.create_table(
         "fx_rates",
@@ -850,6 +861,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_import_batches_digest"), table_name="import_batches")
     op.drop_table("import_batches")
     op.drop_table("fx_rates")
+    op.drop_table("custom_fields")
     op.drop_table("company")
     op.drop_table("campaigns")
     # ### end Alembic commands ###
