@@ -142,6 +142,7 @@ def reasons(
     *,
     by_group: Mapping[str, float],
     by_feature: Mapping[str, float],
+    groups: Mapping[str, str],
     values: Mapping[str, float],
     categories: Mapping[str, str],
 ) -> tuple[Reason, ...]:
@@ -149,49 +150,44 @@ def reasons(
 
     A group speaks when it moves the score by 0.15 log-odds or more. Its sentence states a fact
     of the deal (``values``; ``categories`` names the coded ones): that of the feature which
-    weighs most among those that lean the group's way and have words. Groups without any such
-    fact stay bars of the chart.
+    weighs most among those of the group (``groups``) that lean its way and have words. Groups
+    without any such fact stay bars of the chart.
     """
     rises = math.fsum(by_group.values()) >= 0
-    said = [
-        reason
-        for group, weight in sorted(by_group.items(), key=lambda each: (-abs(each[1]), each[0]))
-        if abs(weight) >= SHOWN_LOG_ODDS
-        and (reason := _reason(group, weight, by_feature, values, categories)) is not None
-    ]
+    speaking = {
+        group: weight for group, weight in by_group.items() if abs(weight) >= SHOWN_LOG_ODDS
+    }
+    leaning: dict[str, list[tuple[float, str]]] = {group: [] for group in speaking}
+    for name, weight in by_feature.items():
+        group = groups.get(name, "")
+        if group in speaking and weight * speaking[group] > 0:
+            leaning[group].append((-abs(weight), name))
+    said = []
+    for group, weight in sorted(speaking.items(), key=lambda each: (-abs(each[1]), each[0])):
+        for _, name in sorted(leaning[group]):
+            sentence = _sentence(name, values[name], categories.get(name), rises=weight > 0)
+            if sentence is not None:
+                value = None if math.isnan(values[name]) else values[name]
+                facts = {"feature": name, "value": value, "category": categories.get(name)}
+                said.append(Reason(group, weight > 0, weight, sentence, facts))
+                break
     along = [reason for reason in said if reason.supports == rises][:MOST_REASONS]
     against = [reason for reason in said if reason.supports != rises][:1]
     return (*along, *against)
 
 
-def _reason(
-    group: str,
-    weight: float,
-    by_feature: Mapping[str, float],
-    values: Mapping[str, float],
-    categories: Mapping[str, str],
-) -> Reason | None:
-    leaning = sorted(
-        ((name, each) for name, each in by_feature.items() if each * weight > 0),
-        key=lambda pair: (-abs(pair[1]), pair[0]),
-    )
-    for name, _ in leaning:
+def _sentence(name: str, value: float, category: str | None, *, rises: bool) -> Words | None:
+    """Return the fact in words; None where there are none for it."""
+    try:
         feature = definitions.feature(name)
-        if feature.group != group:
-            continue
-        category = categories.get(name)
-        if feature.is_category and category is None:
-            continue  # a number that stands for an unknown name says nothing to a person
-        value = values[name]
-        english, chinese = (
-            feature.reason(value, language, rises=weight > 0, category=category)
-            for language in LANGUAGES
-        )
-        if english and chinese:
-            fact = None if math.isnan(value) else value
-            facts = {"feature": name, "value": fact, "category": category}
-            return Reason(group, weight > 0, weight, Words(english, chinese), facts)
-    return None
+    except definitions.UnknownFeature:
+        return None  # of a model trained by another version of the program
+    if feature.is_category and category is None:
+        return None  # a number that stands for an unknown name says nothing to a person
+    english, chinese = (
+        feature.reason(value, language, rises=rises, category=category) for language in LANGUAGES
+    )
+    return Words(english, chinese) if english and chinese else None
 
 
 def tree_contributions(booster: Any, rows: NDArray[np.float64]) -> NDArray[np.float64]:  # noqa: ANN401 - LightGBM has no types

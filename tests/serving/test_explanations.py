@@ -112,7 +112,9 @@ def said(by_feature: dict[str, float], values: dict[str, float]) -> tuple[Reason
     groups = {feature.name: feature.group for feature in FEATURES}
     for name, weight in by_feature.items():
         by_group[groups[name]] = by_group.get(groups[name], 0.0) + weight
-    return reasons(by_group=by_group, by_feature=by_feature, values=values, categories={})
+    return reasons(
+        by_group=by_group, by_feature=by_feature, groups=groups, values=values, categories={}
+    )
 
 
 class TestReasons:
