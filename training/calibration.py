@@ -10,7 +10,9 @@ from training.bundle import Band
 from training.evaluation import affine_fit, logit, sigmoid
 from training.parts import Array
 
-PRIOR_DEALS = 50.0
+PRIOR_DEALS = 200.0
+"""What the identity is worth. Deals of one month share the month, so they witness less than
+their number: with 50 the map cost 0.008 nats at 800 simulated deals, with 200 nothing."""
 MOST_BANDS = 10
 DEALS_PER_BAND = 60
 CONFIDENCE = 0.90
@@ -26,7 +28,7 @@ def by_deals(weight: Array, deal: NDArray[np.int64]) -> Array:
 def fit(margin: Array, y: Array, weight: Array, deal: NDArray[np.int64]) -> tuple[float, float]:
     """Return (a, b) of the served margin a·m + b, from out-of-time margins.
 
-    Platt's map shrunk to the identity by a prior worth 50 deals. A negative slope would turn
+    Platt's map shrunk to the identity by a prior worth 200 deals. A negative slope would turn
     the model upside down; then only the intercept is fitted.
     """
     scaled = by_deals(weight, deal)
@@ -39,7 +41,7 @@ def fit(margin: Array, y: Array, weight: Array, deal: NDArray[np.int64]) -> tupl
 def fit_shift(
     margin: Array, y: Array, weight: Array, deal: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Return (1, b): the shift of a base rate, shrunk to none by a prior worth 50 deals."""
+    """Return (1, b): the shift of a base rate, shrunk to none by a prior worth 200 deals."""
     scaled = by_deals(weight, deal)
     p = sigmoid(margin)
     precision = PRIOR_DEALS * float(np.average(p * (1.0 - p), weights=scaled))

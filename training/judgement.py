@@ -49,7 +49,8 @@ def joined(folds: list[OutOfTime]) -> OutOfTime:
 class Calibrated:
     """Margins of each fold mapped by what the folds before it taught, and the map for later.
 
-    The map is the identity unless mapping lowered the loss on the folds that could be mapped.
+    The map is the identity unless it helped on every fold that could be asked: a map that
+    mends one month and spoils the next has learnt the month.
     """
 
     margins: list[Array]
@@ -59,17 +60,16 @@ class Calibrated:
 def calibrate(folds: list[OutOfTime], margins: list[Array], fit: Fit) -> Calibrated:
     """Return the sequentially calibrated margins; no fold's outcome maps its own margins."""
     mapped = [margins[0]]
-    gained = 0.0
+    helped: list[bool] = []
     for k in range(1, len(folds)):
-        line = _fit(folds[:k], margins[:k], fit)
-        # a map is trusted only if mapping has helped on the folds before this one
-        trusted = gained > 0.0 or k == 1
-        a, b = line
+        a, b = _fit(folds[:k], margins[:k], fit)
         candidate = a * margins[k] + b
+        trusted = bool(helped) and all(helped)
         mapped.append(candidate if trusted else margins[k])
         raw = row_log_loss(folds[k].y, sigmoid(margins[k]))
-        gained += float(folds[k].weight @ (raw - row_log_loss(folds[k].y, sigmoid(candidate))))
-    line = _fit(folds, margins, fit) if gained > 0.0 or len(folds) == 1 else IDENTITY
+        new = row_log_loss(folds[k].y, sigmoid(candidate))
+        helped.append(float(folds[k].weight @ (raw - new)) > 0.0)
+    line = _fit(folds, margins, fit) if helped and all(helped) else IDENTITY
     return Calibrated(margins=mapped, line=line)
 
 
@@ -80,8 +80,10 @@ def _fit(folds: list[OutOfTime], margins: list[Array], fit: Fit) -> Line:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``gain``: log loss minus the base rate's (below 0: better); ``ranking``: the AUC of the
-    model within each fold's time. Better means both beyond noise, and better in the last fold.
+    """The comparison with the base rate over all folds.
+
+    ``gain`` is the log loss minus the base rate's (below 0: better), ``ranking`` the model's
+    AUC within each fold's time. Better means both beyond noise, and better in the last fold.
     """
 
     model: Calibrated
