@@ -1,0 +1,66 @@
+"""The mapping of a folder that is already in the exchange format: every column to itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crm_core import exchange
+from crm_core.errors import Invalid, NotFound
+from crm_core.imports import readers
+from crm_core.imports.mapping import Mapping
+
+NAME = "exchange"
+_ENDINGS = (".csv", ".parquet", ".xlsx", ".tsv", ".txt")
+
+
+class MissingColumn(Invalid):
+    """A table of the exchange format lacks a column that it must have."""
+
+
+def build(path: Path) -> tuple[Mapping, list[str]]:
+    """Return the mapping of a folder (or one file) and the files in it that are no table.
+
+    Raises NotFound when no file is named after a table, MissingColumn naming file and column.
+    """
+    if not path.exists():
+        raise NotFound(f"{path} does not exist; give the folder or file to import.")
+    candidates = sorted(path.iterdir()) if path.is_dir() else [path]
+    names = {table.name for table in exchange.TABLES}
+    files: dict[str, object] = {}
+    tables: list[dict[str, object]] = []
+    ignored: list[str] = []
+    for file in candidates:
+        if not file.is_file() or file.suffix.lower() not in _ENDINGS:
+            continue
+        if file.stem not in names:
+            ignored.append(file.name)
+            continue
+        if file.stem in files:
+            raise Invalid(f"{path} holds {file.stem} twice; keep one of the files.")
+        files[file.stem] = {"path": file.name, "trim": False}
+        tables.append(_table(file))
+    if not tables:
+        raise NotFound(
+            f"{path} holds no table of the exchange format (accounts.csv, orders.parquet, …); "
+            "give a mapping with --mapping, or see docs/imports.md."
+        )
+    order = {table.name: position for position, table in enumerate(exchange.TABLES)}
+    tables.sort(key=lambda item: order[str(item["table"])])
+    mapping = Mapping.model_validate({"name": NAME, "files": files, "tables": tables})
+    return mapping, ignored
+
+
+def _table(file: Path) -> dict[str, object]:
+    table = exchange.table(file.stem)
+    present = readers.open_source(file, file.name, readers.Options()).names
+    for column in table.columns:
+        if column.required and column.name not in present:
+            raise MissingColumn(
+                f"{file.name} has no column {column.name!r}, which every {table.name} file must "
+                f"have; it has {', '.join(present[:30])}."
+            )
+    columns = {column.name: column.name for column in table.columns if column.name in present}
+    custom = (
+        {name: name for name in present if name.startswith("x_")} if table.custom_fields else {}
+    )
+    return {"table": table.name, "from": table.name, "columns": columns, "custom": custom}

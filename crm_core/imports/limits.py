@@ -1,0 +1,90 @@
+"""Upload bombs, refused before they are opened: archives, lines and headers beyond any use."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from crm_core.errors import Invalid
+
+MEBIBYTE = 1 << 20
+LONGEST_LINE = MEBIBYTE
+MOST_COLUMNS = 2_000
+MOST_MEMBERS = 10_000
+LARGEST_ARCHIVE = 8 << 30
+LARGEST_WORKBOOK = 1 << 30
+HIGHEST_RATIO = 200
+RATIO_COUNTS_FROM = 50 * MEBIBYTE
+
+_SYMLINK = 0o120000
+
+
+class Refused(Invalid):
+    """A file that is too large, too deep or malicious to be read."""
+
+
+class Damaged(Invalid):
+    """A file that is cut off or not what its first bytes promise."""
+
+
+def open_archive(path: Path, *, largest: int = LARGEST_ARCHIVE) -> zipfile.ZipFile:
+    """Return the archive if it is whole and harmless.
+
+    Raises Damaged when it cannot be read, Refused when it would unpack to more than ``largest``
+    bytes or more than ``HIGHEST_RATIO`` times its size, or when a member would leave the folder.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise Damaged(
+            f"{path.name} is a damaged or cut-off archive or workbook ({error}); "
+            "export or copy it again."
+        ) from error
+    try:
+        _check_members(path, archive, largest)
+    except Refused:
+        archive.close()
+        raise
+    return archive
+
+
+def _check_members(path: Path, archive: zipfile.ZipFile, largest: int) -> None:
+    members = archive.infolist()
+    if len(members) > MOST_MEMBERS:
+        raise Refused(
+            f"{path.name} holds {len(members):,} files; at most {MOST_MEMBERS:,} are read."
+        )
+    for member in members:
+        parts = PurePosixPath(member.filename.replace("\\", "/"))
+        if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[:1]:
+            raise Refused(f"{path.name} holds {member.filename!r}, which leads out of its folder.")
+        if (member.external_attr >> 16) & 0o170000 == _SYMLINK:
+            raise Refused(f"{path.name} holds a link, {member.filename!r}; pack the file itself.")
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > largest:
+        raise Refused(
+            f"{path.name} would unpack to {unpacked / (1 << 30):.1f} GiB; "
+            f"at most {largest / (1 << 30):.0f} GiB are read. Split it."
+        )
+    if unpacked > RATIO_COUNTS_FROM and unpacked > HIGHEST_RATIO * path.stat().st_size:
+        raise Refused(
+            f"{path.name} unpacks to more than {HIGHEST_RATIO} times its size, "
+            "as only an attack does."
+        )
+
+
+def check_header(file: str, names: list[str]) -> None:
+    """Refuse a header that is empty, too wide or names a column twice (letter case ignored)."""
+    if not names or not any(names):
+        raise Invalid(f"{file} has no header row; its first line must name the columns.")
+    if len(names) > MOST_COLUMNS:
+        raise Refused(
+            f"{file} has {len(names):,} columns; at most {MOST_COLUMNS:,} are read. "
+            "Check its delimiter."
+        )
+    seen: dict[str, str] = {}
+    for name in names:
+        folded = name.casefold()
+        if folded in seen:
+            raise Invalid(f"{file} names the column {name!r} twice; rename one of them.")
+        seen[folded] = name

@@ -1,0 +1,162 @@
+"""What the columns of a source seem to hold, and whether the mapping accounts for each."""
+
+from __future__ import annotations
+
+import re
+
+from crm_core.errors import Invalid
+from crm_core.imports.mapping import Mapping, TableSpec
+from crm_core.imports.report import ColumnProfile
+from crm_core.imports.rows import IGNORED, PROBLEM
+from crm_core.imports.scratch import Scratch, literal, quoted
+
+_NUMBER = r"[+-]?(0|[1-9]\d{0,14})?(\.\d+)?([eE][+-]?\d{1,3})?"
+_DATE = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?"
+_EXAMPLES = 3
+_CATEGORIES = 60
+
+
+class Unmapped(Invalid):
+    """A source column holds data and the mapping neither takes nor drops it."""
+
+
+def columns(
+    scratch: Scratch, source: str, names: list[str], missing: list[str], used: dict[str, str]
+) -> tuple[ColumnProfile, ...]:
+    """Return the profile of each column; ``used`` says mapped or dropped by name."""
+    return tuple(
+        _column(scratch, source, name, missing, used.get(name, "unmapped")) for name in names
+    )
+
+
+def guess(scratch: Scratch, source: str, name: str, missing: list[str]) -> str:
+    """Return the kind of custom field a column holds; ``text`` when it is empty."""
+    kind = _column(scratch, source, name, missing, "").guess
+    return "text" if kind == "empty" else kind
+
+
+def _column(
+    scratch: Scratch, source: str, name: str, missing: list[str], used: str
+) -> ColumnProfile:
+    nothing = ", ".join(literal(word) for word in ("", *missing))
+    value = f"cast({quoted(name)} as varchar)"
+    sound = f"where {PROBLEM} is null" if PROBLEM in scratch.columns(source) else ""
+    query = (
+        f"with cells as (select {value} as v from {quoted(source)} {sound}), held as "
+        f"(select v from cells where v is not null and trim(v) not in ({nothing})) "
+        "select (select count(*) from cells), count(*), approx_count_distinct(v), min(v), max(v), "
+        f"count(*) filter (regexp_full_match(trim(v), {literal(_NUMBER)})), "
+        f"count(*) filter (regexp_full_match(trim(v), {literal(_DATE)}) "
+        "and try_cast(trim(v) as timestamptz) is not null), "
+        "count(*) filter (lower(trim(v)) in ('true','false','yes','no')), "
+        "count(distinct v) filter (length(v) <= 80) from "
+        "(select v from held limit 200000) "
+    )
+    rows, held, distinct, low, high, numbers, dates, booleans, exact = scratch.rows(
+        query, f"The profile of {name}"
+    )[0]
+    filled = scratch.rows(
+        f"select count(*) from {quoted(source)} where {value} is not null "
+        f"and trim({value}) not in ({nothing})",
+        f"The profile of {name}",
+    )[0][0]
+    if held == 0:
+        kind = "empty"
+    elif booleans == held:
+        kind = "boolean"
+    elif numbers == held:
+        kind = "number"
+    elif dates == held:
+        kind = "date"
+    else:
+        kind = "category" if exact <= max(_CATEGORIES, held // 50) else "text"
+    few = exact if exact <= _CATEGORIES else distinct
+    return ColumnProfile(
+        name,
+        kind,
+        int(filled),
+        int(rows),
+        int(few),
+        _short(low),
+        _short(high),
+        _examples(scratch, source, name, nothing),
+        used,
+    )
+
+
+def _short(value: str | None) -> str | None:
+    return value if value is None else value[:80]
+
+
+def _examples(scratch: Scratch, source: str, name: str, nothing: str) -> tuple[str, ...]:
+    value = f"cast({quoted(name)} as varchar)"
+    rows = scratch.rows(
+        f"select distinct v from (select {value} as v from {quoted(source)} "
+        f"where {value} is not null and trim({value}) not in ({nothing}) limit 500) "
+        f"order by v limit {_EXAMPLES}",
+        f"The examples of {name}",
+    )
+    return tuple(str(row[0])[:80] for row in rows)
+
+
+def uses(mapping: Mapping, key: str, names: list[str]) -> dict[str, str]:
+    """Return for each column of a file whether the mapping takes it or drops it by name."""
+    file = mapping.files[key]
+    taken: set[str] = set()
+    for spec in mapping.tables:
+        taken |= _taken(spec, key)
+    text = _unquoted("\n".join(_sql(mapping)))
+    found = {}
+    for name in names:
+        if name in file.dropped or name in IGNORED:
+            found[name] = "dropped"
+        elif name in taken or re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", text):
+            found[name] = "mapped"
+    return found
+
+
+def _taken(spec: TableSpec, key: str) -> set[str]:
+    """Return the columns of a file that one table names."""
+    taken: set[str] = set()
+    for column in [*spec.columns.values(), *spec.custom.values()]:
+        prefix, _, rest = (column.column or "").partition(".")
+        if spec.source == key and column.column:
+            taken.add(column.column)
+        if prefix == key:
+            taken.add(rest)
+    for join in spec.join:
+        if join.file == key:
+            taken.update(join.on.values())
+        if spec.source == key:
+            taken.update(join.on)
+    return taken
+
+
+def _sql(mapping: Mapping) -> list[str]:
+    """Return every piece of SQL in a mapping that reads columns."""
+    parts = [view.query for view in mapping.views.values()]
+    for spec in mapping.tables:
+        parts.append(spec.where or "")
+        parts += [
+            column.expression or "" for column in [*spec.columns.values(), *spec.custom.values()]
+        ]
+    return parts
+
+
+def _unquoted(text: str) -> str:
+    """Return SQL with the table prefix of a column taken away, so that its name stands alone."""
+    return re.sub(r"\b\w+\.(?=[\"\w])", "", text)
+
+
+def require_all_used(label: str, profile: tuple[ColumnProfile, ...]) -> None:
+    """Stop when a column holds data that nobody asked for. Raises Unmapped with its name."""
+    lost = [column for column in profile if column.used == "unmapped" and column.filled]
+    if lost:
+        names = ", ".join(
+            f"{column.name!r} ({column.filled:,} filled, e.g. {column.examples[0]!r})"
+            for column in lost[:10]
+        )
+        raise Unmapped(
+            f"{label} holds data in {names}, which the mapping neither takes nor drops; "
+            "map it, keep it as a custom field (x_…), or list it under dropped."
+        )

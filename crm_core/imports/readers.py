@@ -1,0 +1,140 @@
+"""Opening a source file: what it truly is (by its first bytes), and its rows as text, streamed."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from crm_core.errors import Invalid
+from crm_core.imports import limits, text_reader, workbook_reader
+from crm_core.imports.rows import LINE, PROBLEM, Source, unquote_formulas
+
+Format = Literal["auto", "csv", "spaces", "fixed", "xlsx", "parquet"]
+_PARQUET_ROWS = 20_000
+
+
+class NotReadable(Invalid):
+    """The file is of a kind that is not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a mapping wants a file read; None lets the reader find out."""
+
+    format: Format = "auto"
+    encoding: str | None = None
+    delimiter: str | None = None
+    sheet: str | None = None
+    widths: tuple[tuple[str, int, int], ...] = ()
+
+
+def kind_of(path: Path) -> str:
+    """Return what a file is by its first bytes, whatever its name says."""
+    with path.open("rb") as stream:
+        head = stream.read(8)
+    if head.startswith(b"PK\x03\x04"):
+        return "xlsx" if _is_workbook(path) else "zip"
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith(b"PK\x05\x06"):
+        return "zip"
+    for magic, what in _FOREIGN.items():
+        if head.startswith(magic):
+            raise NotReadable(f"{path.name} is {what}; save it as CSV, .xlsx or Parquet first.")
+    return "text"
+
+
+_FOREIGN = {
+    b"\xd0\xcf\x11\xe0": "an old Excel file (.xls)",
+    b"\x1f\x8b": "packed with gzip",
+    b"%PDF": "a PDF",
+    b"7z\xbc\xaf": "a 7-zip archive",
+    b"Rar!": "a RAR archive",
+    b"\x89PNG": "a picture",
+    b"SQLite f": "an SQLite database",
+}
+
+
+def _is_workbook(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.startswith("xl/") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return path.suffix.lower() != ".zip"  # damaged: its reader says so
+
+
+def open_source(path: Path, label: str, options: Options) -> Source:
+    """Return a file's header and its rows in batches of text; nothing is read whole.
+
+    Raises Invalid subclasses (Refused, Damaged, Undecodable, NotReadable) with the remedy.
+    """
+    if path.stat().st_size == 0:
+        raise Invalid(f"{label} is empty; it needs a header row and its data.")
+    kind = kind_of(path)
+    if kind == "xlsx":
+        return workbook_reader.open_workbook(path, label, sheet=options.sheet)
+    if kind == "parquet":
+        return _open_parquet(path, label)
+    if kind == "zip":
+        raise NotReadable(f"{label} is a zip archive; name the file inside it in the mapping.")
+    if options.format in ("spaces", "fixed"):
+        return text_reader.open_columns(
+            path, label, encoding=options.encoding, widths=options.widths
+        )
+    return text_reader.open_delimited(
+        path, label, encoding=options.encoding, delimiter=options.delimiter
+    )
+
+
+def _open_parquet(path: Path, label: str) -> Source:
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise limits.Damaged(
+            f"{label} is a damaged or cut-off Parquet file; write it again."
+        ) from error
+    names = list(file.schema_arrow.names)
+    limits.check_header(label, names)
+    return Source(label, "parquet", None, None, names, _parquet_batches(file, names, label))
+
+
+def _parquet_batches(file: pq.ParquetFile, names: list[str], label: str) -> Iterator[pa.Table]:
+    first = 1
+    try:
+        for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
+            columns = [_as_text(batch.column(name)) for name in names]
+            rows = batch.num_rows
+            lines = pa.array(range(first, first + rows), pa.int64())
+            first += rows
+            problems = pa.nulls(rows, pa.string())
+            yield pa.table([lines, problems, *columns], names=[LINE, PROBLEM, *names])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise limits.Damaged(
+            f"{label} is damaged after row {first - 1:,}; write it again."
+        ) from error
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    """Return a column as text: whole floats without a fraction, times in ISO 8601."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _as_text(column.dictionary_decode())
+    if pa.types.is_timestamp(kind):
+        text = pc.cast(column, pa.timestamp(kind.unit)).cast(pa.string())
+        return pc.binary_join_element_wise(text, "+00:00", "") if kind.tz else text
+    if pa.types.is_floating(kind):
+        text = column.cast(pa.float64()).cast(pa.string())
+        return pc.replace_substring_regex(text, r"\.0$", "")
+    if pa.types.is_binary(kind) or pa.types.is_nested(kind):
+        return pc.cast(
+            pa.array([None if v is None else str(v) for v in column.to_pylist()]), pa.string()
+        )
+    text = column.cast(pa.string())
+    return unquote_formulas(text) if pa.types.is_string(kind) else text

@@ -1,0 +1,137 @@
+"""Excel workbooks (.xlsx), read row by row; dates and numbers become canonical text."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+import openpyxl
+import pyarrow as pa
+
+from crm_core.errors import Invalid
+from crm_core.imports import limits
+from crm_core.imports.rows import Source, table
+
+_ROWS = 5_000
+_SHARED_STRINGS = 256 * limits.MEBIBYTE
+_BROKEN = (zipfile.BadZipFile, KeyError, ParseError, OSError, EOFError, ValueError, TypeError)
+
+
+def open_workbook(path: Path, label: str, *, sheet: str | None) -> Source:
+    """Return one sheet of a workbook: ``sheet``, else the only one that holds data.
+
+    Raises Damaged when the file is cut off, Refused for bombs, Invalid for a missing sheet.
+    """
+    _check(path, label)
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except _BROKEN as error:
+        raise limits.Damaged(f"{label} is a damaged or cut-off workbook; save it again.") from error
+    chosen = _choose(book, label, sheet)
+    rows = chosen.iter_rows(values_only=True)
+    try:
+        names = _header(next(rows, ()))
+    except _BROKEN as error:
+        raise limits.Damaged(f"{label} is a damaged or cut-off workbook; save it again.") from error
+    limits.check_header(label, names)
+    return Source(label, "xlsx", None, None, names, _batches(rows, names, label))
+
+
+def sheets(path: Path) -> list[str]:
+    """Return the names of a workbook's sheets."""
+    _check(path, path.name)
+    try:
+        book = openpyxl.load_workbook(path, read_only=True)
+    except _BROKEN as error:
+        raise limits.Damaged(
+            f"{path.name} is a damaged or cut-off workbook; save it again."
+        ) from error
+    try:
+        return list(book.sheetnames)
+    finally:
+        book.close()
+
+
+def _check(path: Path, label: str) -> None:
+    with limits.open_archive(path, largest=limits.LARGEST_WORKBOOK) as archive:
+        for member in archive.infolist():
+            name = member.filename
+            if name == "xl/sharedStrings.xml" and member.file_size > _SHARED_STRINGS:
+                raise limits.Refused(f"{label} holds more text than is read; save it as CSV.")
+            if name.endswith((".xml", ".rels")):
+                with archive.open(member) as stream:
+                    if b"<!DOCTYPE" in stream.read(1024):
+                        raise limits.Refused(
+                            f"{label} declares entities in {name}, as only an attack does."
+                        )
+
+
+def _choose(book: Any, label: str, sheet: str | None) -> Any:  # noqa: ANN401 - untyped library
+    if sheet is not None:
+        for name in book.sheetnames:
+            if name.casefold() == sheet.casefold():
+                return book[name]
+        raise Invalid(f"{label} has no sheet {sheet!r}; it has {', '.join(book.sheetnames)}.")
+    if len(book.sheetnames) > 1:
+        raise Invalid(
+            f"{label} has {len(book.sheetnames)} sheets ({', '.join(book.sheetnames)}); "
+            "name the one to read in the mapping (sheet: …)."
+        )
+    return book[book.sheetnames[0]]
+
+
+def _header(cells: tuple[Any, ...]) -> list[str]:
+    names = [cell_text(cell).strip() for cell in cells]
+    while names and not names[-1]:
+        names.pop()
+    return [name or f"column_{position}" for position, name in enumerate(names, 1)]
+
+
+def cell_text(cell: Any) -> str:  # noqa: ANN401 - a cell holds anything
+    """Return a cell as text: dates in ISO 8601, whole numbers without a fraction."""
+    if cell is None:
+        return ""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else repr(cell)
+    if isinstance(cell, dt.datetime):
+        day_only = cell.time() == dt.time()
+        return cell.date().isoformat() if day_only else cell.isoformat(sep=" ")
+    if isinstance(cell, dt.date):
+        return cell.isoformat()
+    return str(cell)
+
+
+def _batches(rows: Iterator[tuple[Any, ...]], names: list[str], label: str) -> Iterator[pa.Table]:
+    width = len(names)
+    lines: list[int] = []
+    problems: list[str | None] = []
+    texts: list[list[str]] = []
+    number = 1
+    while True:
+        try:
+            row = next(rows, None)
+        except _BROKEN as error:
+            raise limits.Damaged(
+                f"{label} is damaged after row {number}; save it again."
+            ) from error
+        if row is None or len(texts) >= _ROWS:
+            if texts:
+                yield table(names, lines, problems, texts)
+            lines, problems, texts = [], [], []
+        if row is None:
+            return
+        number += 1
+        if any(cell is not None and cell != "" for cell in row):
+            cells = [cell_text(cell) for cell in row[:width]]
+            texts.append(cells + [""] * (width - len(cells)))
+            lines.append(number)
+            beyond = any(cell is not None for cell in row[width:])
+            problems.append("the row has cells to the right of the header" if beyond else None)
