@@ -24,6 +24,8 @@ from crm_core.errors import CrmError
 from crm_core.settings import Settings
 
 PATIENCE_SECONDS = 10.0
+MOST_RESTARTS = 5
+"""Restarts of a child within a minute; one more and it is given up."""
 _PR_SET_PDEATHSIG = 1
 _LARGEST_LOG = 10_000_000
 
@@ -80,7 +82,7 @@ class Child:
     log: Path
     pass_fds: Sequence[int]
     process: subprocess.Popen[bytes]
-    restarts: deque[float] = field(default_factory=lambda: deque(maxlen=5))
+    restarts: deque[float] = field(default_factory=lambda: deque(maxlen=MOST_RESTARTS))
 
 
 class Children:
@@ -113,13 +115,13 @@ class Children:
                 process_group=0,
             )
 
-    def mend(self) -> None:
-        """Start again what has ended. Raises ChildFailed for one that ended 5 times a minute."""
+    def mend(self, most: int = MOST_RESTARTS) -> None:
+        """Start again what has ended. Raises ChildFailed for one that ended too often."""
         for child in self.running:
             if child.process.poll() is None:
                 continue
             now = time.monotonic()
-            if len(child.restarts) == 5 and now - child.restarts[0] < 60:
+            if sum(now - restart < 60 for restart in child.restarts) >= most:
                 raise ChildFailed(
                     f"The {child.name} process ends again and again: {last_line(child.log)} "
                     f"(whole log: {child.log})."

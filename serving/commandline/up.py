@@ -139,7 +139,7 @@ def _start(processes: Children, settings: Settings, listener: socket.socket) -> 
         processes.start(f"web-{number}", "web", "--fd", str(fd), pass_fds=(fd,))
     deadline = time.monotonic() + READY_SECONDS
     while not _is_ready(settings):
-        processes.mend()
+        processes.mend(most=1)
         if time.monotonic() > deadline:
             log = settings.logs_folder / "web-1.log"
             raise NotReady(
