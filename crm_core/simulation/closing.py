@@ -95,7 +95,7 @@ def _clean_up(
     setting: Setting, true_at: Integers, recorded: Integers, candidate: Flags
 ) -> tuple[Flags, Integers]:
     """Return which zombies are swept up on the first Monday of a quarter, and when."""
-    mondays = setting.weeks.monday[setting.weeks.is_quarter_start]
+    mondays = setting.weeks.monday[setting.weeks.has_first_monday]
     after = np.searchsorted(mondays, true_at + WEEK)
     at = np.append(mondays, NEVER)[after] + 8 * 3600
     # one after the other, a few seconds each

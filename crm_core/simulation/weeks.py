@@ -57,6 +57,8 @@ class Weeks:
     week_of_quarter: Integers
     is_quarter_end: NDArray[np.bool_]
     is_quarter_start: NDArray[np.bool_]
+    has_first_monday: NDArray[np.bool_]
+    """Whether the week's Monday is the first one of a quarter."""
     quarters: tuple[Period, ...]
 
     @property
@@ -83,11 +85,17 @@ def weeks_until(until: dt.date, *, years: float) -> Weeks:
     left = [(q.end - friday).days for q, friday in zip(quarters, fridays, strict=True)]
     inside = [(friday - q.start).days // 7 for q, friday in zip(quarters, fridays, strict=True)]
     starts = [i == 0 or quarters[i] != quarters[i - 1] for i in range(count)]
+    earlier = [first - dt.timedelta(weeks=1), *mondays[:-1]]
+    sweeps = [
+        calendar.quarter_of(monday) != calendar.quarter_of(before)
+        for before, monday in zip(earlier, mondays, strict=True)
+    ]
     return Weeks(
         monday=np.asarray([day_number(monday) * DAY for monday in mondays], dtype=np.int64),
         end=int(calendar.midnight(until).timestamp()),
         week_of_quarter=np.asarray(inside, dtype=np.int64),
         is_quarter_end=np.asarray([days <= 14 for days in left]),
         is_quarter_start=np.asarray(starts),
+        has_first_monday=np.asarray(sweeps),
         quarters=tuple(dict.fromkeys(quarters)),
     )

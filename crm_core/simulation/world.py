@@ -121,10 +121,17 @@ _SMALL = (
 )
 
 
-def world_of(size: str) -> World:
+def known_size(text: str) -> Size:
+    """Return a text as a size. Raises UnknownSize."""
+    if text == "small":
+        return "small"
+    if text == "demo":
+        return "demo"
+    raise UnknownSize(f"{text!r} is not a size of simulated company; choose small or demo.")
+
+
+def world_of(size: Size) -> World:
     """Return the base world of a size. Raises UnknownSize."""
-    if size == "small":
+    if known_size(size) == "small":
         return World(regions=_SMALL, years=2.0, accounts_per_seat=25)
-    if size == "demo":
-        return World(regions=_DEMO, years=3.0, accounts_per_seat=35)
-    raise UnknownSize(f"{size!r} is not a size of simulated company; choose small or demo.")
+    return World(regions=_DEMO, years=3.0, accounts_per_seat=35)
