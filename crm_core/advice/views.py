@@ -220,6 +220,16 @@ def deals(
     )
 
 
+def deal_row(
+    session: Session, opportunity_id: str, *, visibility: Visibility, as_of: dt.datetime
+) -> DealRow:
+    """Return one visible deal as the list shows it. Raises NoResultFound for any other."""
+    one = select(Opportunity.id, Opportunity.id.label("key")).where(
+        Opportunity.id == opportunity_id, visibility.condition(Opportunity.owner_id)
+    )
+    return _row(session.execute(_with_details(one, "name", as_of)).one())
+
+
 def choices(session: Session, *, visibility: Visibility) -> Choices:
     """Return the stages and owners that the visible deals have."""
     seen = visibility.condition(Opportunity.owner_id)

@@ -160,7 +160,7 @@ def _count_attempt(session: Session, *, email: str, address: str, recorded_at: d
         if failures >= allowed:
             wait = max(1, int((oldest + FAILURE_WINDOW - recorded_at).total_seconds()))
             raise TooManyAttempts(
-                f"Too many failed log-ins; wait {-(-wait // 60)} minutes and try again.",
+                "Too many failed log-ins; wait up to 15 minutes and try again.",
                 retry_after=wait,
             )
     session.add(LoginAttempt(email=email, address=address, occurred_at=recorded_at))

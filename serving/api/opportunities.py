@@ -1,0 +1,54 @@
+"""Deals for programs: the list, one deal, its score with reasons, as of now or earlier."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query
+from pydantic import AwareDatetime
+
+from serving import deals, errors
+from serving.api.schemas import Deal, DealPage, Score
+from serving.deals import DealQuery
+from serving.dependencies import Configured, May, Now, Promoted, Reads, SessionOfRequest
+from serving.security import SIGNED_IN, allow
+
+router = APIRouter(
+    prefix="/api/v1/opportunities", tags=["opportunities"], responses=errors.PROBLEMS
+)
+DealId = Annotated[str, Path(max_length=200)]
+Asked = Annotated[
+    AwareDatetime | None,
+    Query(description="Replay: only what had happened and was known then. Default: now."),
+]
+Lang = Annotated[Literal["en", "zh"] | None, Query(description="Language of the words.")]
+
+
+@router.get("")
+@allow(SIGNED_IN)
+def list_opportunities(
+    query: Annotated[DealQuery, Query()], session: SessionOfRequest, may: May, now: Now
+) -> DealPage:
+    """Return a page of the deals you may see, each with its latest probability."""
+    return DealPage.of(deals.list_deals(session, visibility=may, query=query, as_of=now))
+
+
+@router.get("/{opportunity_id}")
+@allow(SIGNED_IN)
+def read_opportunity(opportunity_id: DealId, session: SessionOfRequest, may: May, now: Now) -> Deal:
+    """Return one deal: facts, what changed when, activities, contacts, earlier probabilities."""
+    return Deal.of(deals.one_deal(session, opportunity_id, visibility=may, as_of=now))
+
+
+@router.get("/{opportunity_id}/score")
+@allow(SIGNED_IN)
+def read_score(
+    opportunity_id: DealId, session: SessionOfRequest, may: May, champion: Promoted,
+    settings: Configured, now: Now, language: Reads, as_of: Asked = None, lang: Lang = None,  # noqa: ARG001 - lang is read by Reads, declared for the reference
+) -> Score:  # fmt: skip
+    """Return the probability that the deal is won, with reasons that add up to it."""
+    view = deals.score(
+        session, opportunity_id, visibility=may, champion=champion, settings=settings,
+        as_of=as_of, now=now,
+    )  # fmt: skip
+    return Score.of(view, language=language.tag)

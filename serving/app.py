@@ -1,0 +1,69 @@
+"""The web application: assembled here, and nothing else."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import Depends, FastAPI
+from sqlalchemy import Engine
+from starlette.staticfiles import StaticFiles
+
+from crm_core import settings as configuration
+from crm_core.database import create_engine
+from crm_core.errors import Invalid
+from crm_core.settings import Settings
+from serving import errors, security
+from serving.api import health, me, opportunities, reference
+from serving.api import session as api_session
+from serving.champions import Champions
+from serving.dependencies import enforce
+from serving.web import deals, entrance, pages
+
+ROUTERS = (
+    health.router,
+    reference.router,
+    api_session.router,
+    me.router,
+    opportunities.router,
+    entrance.router,
+    deals.router,
+)
+
+
+class NoDatabase(Invalid):
+    """A web process was started without the address of its database."""
+
+
+def create_app(settings: Settings, engine: Engine) -> FastAPI:
+    """Return the application on this store. Raises UndeclaredRoute."""
+    app = FastAPI(
+        title="Winward",
+        version=version("winward"),
+        summary="Deals, their win probability and the reasons for it.",
+        docs_url=None,  # their pages load scripts from a CDN; reference.py serves our own
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(enforce)],
+    )
+    app.state.settings = settings
+    app.state.engine = engine
+    app.state.champions = Champions(settings.models_folder, engine=engine)
+    app.state.fixed_time = None
+    for router in ROUTERS:
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
+    app.add_middleware(security.RequestSize)
+    app.add_middleware(security.SecurityHeaders)
+    errors.install(app)
+    security.require_policies(app.routes)
+    return app
+
+
+def from_environment() -> FastAPI:
+    """Return the application as the ``WINWARD_…`` variables say (for uvicorn's ``--factory``)."""
+    settings = configuration.load()
+    if settings.database_url is None:
+        raise NoDatabase(
+            "WINWARD_DATABASE_URL is not set; start with winward up, which starts a database."
+        )
+    return create_app(settings, create_engine(settings.database_url))

@@ -1,0 +1,127 @@
+"""What endpoints get: the session, the time, who asks, what they may see, the language.
+
+The request's one read of the clock and its one transaction are here.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from crm_core import clock
+from crm_core.database import transaction
+from crm_core.people import queries as people
+from crm_core.people.queries import Viewer, Visibility
+from crm_core.settings import Settings
+from serving import security
+from serving.champions import Champion, Champions
+from serving.web import languages
+from serving.web.languages import Language
+
+
+def get_engine(request: Request) -> Engine:
+    """Return the engine the app was made with."""
+    engine: Engine = request.app.state.engine
+    return engine
+
+
+def get_settings(request: Request) -> Settings:
+    """Return the settings the app was made with."""
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def open_session(engine: Annotated[Engine, Depends(get_engine)]) -> Iterator[Session]:
+    """Yield the request's session; commits before the answer is sent, or rolls back."""
+    with transaction(engine) as session:
+        yield session
+
+
+def read_clock(request: Request) -> dt.datetime:
+    """Return the time of the request, read once (tests fix it on the app)."""
+    fixed: dt.datetime | None = request.app.state.fixed_time
+    return clock.now() if fixed is None else fixed
+
+
+SessionOfRequest = Annotated[Session, Depends(open_session, scope="function")]
+Now = Annotated[dt.datetime, Depends(read_clock)]
+
+
+def find_viewer(request: Request, session: SessionOfRequest, now: Now) -> Viewer | None:
+    """Return who holds the login in the cookie, None without a valid one.
+
+    A public route never asks, so that it answers without the database too.
+    """
+    if security.policy_of(request.scope["endpoint"]).public:
+        return None
+    token = request.cookies.get(security.SESSION_COOKIE)
+    return people.signed_in(session, token=token, as_of=now) if token else None
+
+
+def require_viewer(viewer: Annotated[Viewer | None, Depends(find_viewer)]) -> Viewer:
+    """Return who is signed in. Raises NotSignedIn."""
+    if viewer is None:
+        raise security.NotSignedIn("Log in first.")
+    return viewer
+
+
+async def enforce(request: Request, viewer: Annotated[Viewer | None, Depends(find_viewer)]) -> None:
+    """Check the route's policy, and that an unsafe request is the viewer's own.
+
+    Runs before every endpoint of the app.
+    """
+    security.policy_of(request.scope["endpoint"]).check(viewer)
+    if request.method in security.SAFE_METHODS:
+        return
+    security.require_own_origin(request)
+    if viewer is not None:
+        security.require_token(viewer, await _given_token(request))
+
+
+async def _given_token(request: Request) -> str | None:
+    header = request.headers.get("x-csrf-token")
+    content = request.headers.get("content-type", "")
+    is_form = content.startswith(("application/x-www-form-urlencoded", "multipart/form-data"))
+    if header is not None or not is_form:
+        return header
+    field = (await request.form()).get("csrf_token")
+    return field if isinstance(field, str) else None
+
+
+def find_visibility(
+    session: SessionOfRequest, viewer: Annotated[Viewer, Depends(require_viewer)], now: Now
+) -> Visibility:
+    """Return whose records the viewer may see now, whatever past time they ask about."""
+    return people.visible_to(session, viewer, as_of=now)
+
+
+def choose_language(
+    request: Request, viewer: Annotated[Viewer | None, Depends(find_viewer)]
+) -> Language:
+    """Return the language to answer in: asked for, chosen before, the person's, the browser's."""
+    return languages.choose(
+        asked=request.query_params.get("lang"),
+        chosen=request.cookies.get(languages.COOKIE),
+        personal=viewer.locale if viewer else None,
+        accepted=request.headers.get("accept-language"),
+    )
+
+
+def find_champion(request: Request, now: Now) -> Champion | None:
+    """Return the promoted win-rate model, None when there is none yet."""
+    champions: Champions = request.app.state.champions
+    return champions.current(at=now)
+
+
+SignedIn = Annotated[Viewer, Depends(require_viewer)]
+MaybeSignedIn = Annotated[Viewer | None, Depends(find_viewer)]
+May = Annotated[Visibility, Depends(find_visibility)]
+Reads = Annotated[Language, Depends(choose_language)]
+Promoted = Annotated[Champion | None, Depends(find_champion)]
+Configured = Annotated[Settings, Depends(get_settings)]
+Store = Annotated[Engine, Depends(get_engine)]

@@ -1,0 +1,166 @@
+"""From errors to answers: one status per kind, one JSON shape (RFC 9457), one page for people."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from crm_core.errors import CrmError
+from crm_core.people.operations import TooManyAttempts, WrongCredentials
+from serving import security
+from serving.web import languages, pages
+
+LOG = logging.getLogger(__name__)
+STATUS_OF_KIND = {"not_found": 404, "conflict": 409, "not_allowed": 403, "invalid": 422}
+STATUS_OF_ERROR: Mapping[type[CrmError], int] = {
+    security.NotSignedIn: 401,
+    WrongCredentials: 401,
+    TooManyAttempts: 429,
+}
+UNAVAILABLE = "The database cannot be reached; try again in a moment."
+UNFIT_VALUE = "A value holds a character or a size that cannot be stored; leave it out."
+BROKEN = "Something went wrong on our side. It was written to the log; please try again."
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field of the request."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """Every error of the API, as ``application/problem+json`` (RFC 9457)."""
+
+    type: str = Field(default="about:blank", description="The status says the kind.")
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[FieldProblem] = Field(default_factory=list)
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": HTTPStatus(status).phrase}
+    for status in (401, 403, 404, 422, 429)
+}
+"""What every route of the API may answer besides its own result."""
+
+
+def install(app: FastAPI) -> None:
+    """Give the app the one answer for each kind of error."""
+    app.add_exception_handler(CrmError, _anticipated)
+    app.add_exception_handler(HTTPException, _routing)
+    app.add_exception_handler(RequestValidationError, _unreadable)
+    app.add_exception_handler(DataError, _unfit_value)
+    app.add_exception_handler(OperationalError, _unavailable)
+    app.add_exception_handler(PoolTimeout, _unavailable)
+    app.add_exception_handler(Exception, _bug)
+
+
+def status_of(error: CrmError) -> int:
+    """Return the HTTP status of an anticipated error."""
+    return STATUS_OF_ERROR.get(type(error), STATUS_OF_KIND[error.kind])
+
+
+def _anticipated(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CrmError)
+    status = status_of(error)
+    headers = {}
+    if isinstance(error, TooManyAttempts):
+        headers["retry-after"] = str(error.retry_after)
+    return answer(request, status, error.message, headers=headers)
+
+
+def _routing(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = {
+        404: "There is nothing at this address.",
+        405: "This address does not take this method.",
+        413: "The request is too large.",
+    }.get(error.status_code, str(error.detail))
+    return answer(request, error.status_code, detail, headers=dict(error.headers or {}))
+
+
+def _unreadable(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = [
+        FieldProblem(
+            field=".".join(str(part) for part in each["loc"][1:]) or str(each["loc"][0]),
+            message=str(each["msg"]),
+        )
+        for each in error.errors()
+    ]
+    names = ", ".join(problem.field for problem in found)
+    return answer(request, 422, f"The request has wrong values: {names}.", errors=found)
+
+
+def _unfit_value(request: Request, error: Exception) -> Response:
+    LOG.warning("a value that the database refuses: %s", error)
+    return answer(request, 422, UNFIT_VALUE)
+
+
+def _unavailable(request: Request, error: Exception) -> Response:
+    LOG.error("the database cannot be reached: %s", error)
+    return answer(request, 503, UNAVAILABLE, headers={"retry-after": "5"})
+
+
+def _bug(request: Request, error: Exception) -> Response:
+    LOG.error("unanticipated error at %s", request.url.path, exc_info=error)
+    # answered outside the middleware that adds these
+    return answer(request, 500, BROKEN, headers={**security.HEADERS, "cache-control": "no-store"})
+
+
+def answer(
+    request: Request,
+    status: int,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    errors: list[FieldProblem] | None = None,
+) -> Response:
+    """Return the problem as JSON, or as a page where a browser asked for one."""
+    path = request.url.path
+    if security.wants_page(request.headers, path):
+        return _page(request, status, detail, headers)
+    problem = Problem(
+        title=HTTPStatus(status).phrase, status=status, detail=detail, instance=path,
+        errors=errors or [],
+    )  # fmt: skip
+    return JSONResponse(
+        jsonable_encoder(problem),
+        status_code=status,
+        headers=dict(headers or {}),
+        media_type="application/problem+json",
+    )
+
+
+def _page(
+    request: Request, status: int, detail: str, headers: Mapping[str, str] | None
+) -> Response:
+    path = request.url.path
+    if status == 401 and request.method == "GET":
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"/login?next={quote(path + query, safe='/')}", status_code=303)
+    language = languages.choose(
+        asked=None,
+        chosen=request.cookies.get(languages.COOKIE),
+        personal=None,
+        accepted=request.headers.get("accept-language"),
+    )
+    frame = pages.bare_frame(path, language)
+    response = pages.render("error.html", frame, status=status, code=status, detail=detail)
+    response.headers.update(headers or {})
+    return response

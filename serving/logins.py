@@ -1,0 +1,55 @@
+"""The web's side of a login: the caller's address and the cookie."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from fastapi import Request, Response
+from sqlalchemy import Engine
+
+from crm_core.people import operations
+from crm_core.people.operations import Login
+from crm_core.settings import Settings
+from serving.security import SESSION_COOKIE
+
+
+def open_login(
+    engine: Engine,
+    request: Request,
+    *,
+    email: str,
+    password: str,
+    settings: Settings,
+    now: dt.datetime,
+) -> Login:
+    """Open a login for who sends the request. Raises WrongCredentials and TooManyAttempts."""
+    return operations.log_in(
+        engine,
+        email=email,
+        password=password,
+        address=request.client.host if request.client else "unknown",
+        recorded_at=now,
+        hours=settings.session_hours,
+    )
+
+
+def set_cookie(response: Response, login: Login, *, settings: Settings, now: dt.datetime) -> None:
+    """Give the browser the login's secret, out of reach of scripts and other sites."""
+    response.set_cookie(
+        SESSION_COOKIE,
+        login.token,
+        max_age=int((login.expires_at - now).total_seconds()),
+        httponly=True,
+        samesite="lax",
+        secure=settings.secure_cookies,
+    )
+
+
+def own_path(wanted: str | None) -> str:
+    """Return where to go after logging in: a path of ours, else the start page.
+
+    Anything that a browser could read as another site is refused.
+    """
+    path = wanted or "/"
+    is_ours = path.startswith("/") and not path.startswith(("//", "/\\"))
+    return path if is_ours and path.isprintable() and "\\" not in path else "/"

@@ -1,0 +1,133 @@
+"""Pure geometry of the charts: numbers in, coordinates out, drawn as SVG by the templates.
+
+Coordinates lie in a square of 100 × 100 that the page stretches; labels are HTML beside it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from serving.deals import PastScore
+from serving.explanations import Words, sigmoid
+from serving.scoring import ScoreView
+
+SCALES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+"""Tops of an axis whose half is round too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One bar of the waterfall, from where the bar before ended; in percent of the width.
+
+    ``sign`` is 1 where the step raises the probability, -1 where it lowers it, 0 for totals.
+    """
+
+    name: Words
+    start: float
+    width: float
+    sign: int
+    points: float
+    contribution: float | None
+    joint: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waterfall:
+    """From the base's probability to the deal's, one step per group of reasons."""
+
+    steps: tuple[Step, ...]
+    ticks: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One probability of the line."""
+
+    x: float
+    y: float
+    score: PastScore
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Probability over time: the line, the band where there is one, ticks of both axes."""
+
+    path: str
+    band: str
+    dots: tuple[Dot, ...]
+    levels: tuple[tuple[float, float], ...]
+    days: tuple[dt.date, ...]
+
+
+BASE = Words("Average deal", "平均水平")
+RESULT = Words("This deal", "本商机")
+
+
+def waterfall(score: ScoreView) -> Waterfall | None:
+    """Return the chart of a score's reasons, None when it has none."""
+    if score.p_win is None or score.base_value is None or not score.effects:
+        return None
+    base = sigmoid(score.base_value)
+    levels = [base]
+    for effect in score.effects:
+        levels.append(levels[-1] + effect.points)
+    # points are additive, so a sum on the way can leave 0 to 1; the axis then reaches out to it
+    low, top = min(0.0, *levels), _scale(max(levels))
+
+    def x(level: float) -> float:
+        return 100 * (level - low) / (top - low)
+
+    steps = [_total(BASE, base, x)]
+    for before, after, effect in zip(levels, levels[1:], score.effects, strict=False):
+        steps.append(
+            Step(
+                name=effect.name,
+                start=x(min(before, after)),
+                width=x(max(before, after)) - x(min(before, after)),
+                sign=1 if effect.points >= 0 else -1,
+                points=effect.points,
+                contribution=effect.contribution,
+                joint=x(after),
+            )
+        )
+    steps.append(_total(RESULT, score.p_win, x))
+    return Waterfall(tuple(steps), tuple((x(top * part / 2), top * part / 2) for part in range(3)))
+
+
+def _total(name: Words, level: float, x: Callable[[float], float]) -> Step:
+    return Step(name, x(0), x(level) - x(0), 0, level, None, x(level))
+
+
+def _scale(highest: float) -> float:
+    """Return the smallest round top of an axis that shows ``highest``."""
+    return next((scale for scale in SCALES if highest <= scale), max(1.0, highest))
+
+
+def line(scores: Sequence[PastScore]) -> Line | None:
+    """Return the chart of a deal's probabilities, None without any."""
+    if not scores:
+        return None
+    first, last = scores[0].day, scores[-1].day
+    span = max(1, (last - first).days)
+    top = _scale(max(max(each.p_win, each.high or 0) for each in scores))
+
+    def y(level: float) -> float:
+        return 100 - 100 * level / top
+
+    dots = tuple(
+        Dot(100 * (each.day - first).days / span if len(scores) > 1 else 50, y(each.p_win), each)
+        for each in scores
+    )
+    banded = [dot for dot in dots if dot.score.low is not None and dot.score.high is not None]
+    upper = [f"{dot.x:.2f},{y(dot.score.high or 0):.2f}" for dot in banded]
+    lower = [f"{dot.x:.2f},{y(dot.score.low or 0):.2f}" for dot in reversed(banded)]
+    days = (first,) if len(scores) == 1 else (first, first + (last - first) / 2, last)
+    return Line(
+        path=" ".join(f"{dot.x:.2f},{dot.y:.2f}" for dot in dots),
+        band=" ".join(upper + lower) if len(banded) > 1 else "",
+        dots=dots,
+        levels=tuple((y(top * part / 2), top * part / 2) for part in range(3)),
+        days=days,
+    )

@@ -1,0 +1,53 @@
+// Progressive enhancement only: every page works without this file.
+"use strict";
+
+document.documentElement.classList.add("js");
+
+for (const form of document.querySelectorAll("form[data-live]")) {
+  // a changed filter applies at once; typing waits for Enter
+  form.addEventListener("change", (event) => {
+    if (event.target.matches("select, input[type=radio], input[type=date]")) form.requestSubmit();
+  });
+  // links stay short: fields left blank are not sent
+  form.addEventListener("submit", () => {
+    for (const field of form.elements) {
+      if (field.name && field.value === "") field.disabled = true;
+    }
+  });
+}
+window.addEventListener("pageshow", () => {
+  for (const field of document.querySelectorAll("form[data-live] :disabled")) field.disabled = false;
+});
+
+for (const button of document.querySelectorAll("[data-toggle]")) {
+  button.addEventListener("click", () => {
+    const part = document.getElementById(button.dataset.toggle);
+    button.setAttribute("aria-expanded", String(part.classList.toggle("is-open")));
+  });
+}
+
+for (const row of document.querySelectorAll("[data-href]")) {
+  row.addEventListener("click", (event) => {
+    if (event.target.closest("a, button, input, select, label")) return;
+    if (String(window.getSelection())) return;
+    window.location.assign(row.dataset.href);
+  });
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input, select, textarea")) return;
+  const search = document.querySelector("input[type=search]");
+  if (search) {
+    event.preventDefault();
+    search.focus();
+    search.select();
+  }
+});
+
+for (const form of document.querySelectorAll("form[method=post]")) {
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.sent) event.preventDefault(); // one click, one effect
+    form.dataset.sent = "yes";
+  });
+}
