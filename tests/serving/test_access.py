@@ -1,0 +1,164 @@
+"""Every route × every user × every deal: nobody sees what is not theirs, not even in a total."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from urllib.parse import quote
+
+from fastapi.routing import iter_route_contexts
+from fastapi.testclient import TestClient
+
+from crm_core.database import transaction
+from tests.serving.conftest import NOON, OWNERS, PEOPLE, SEES, a_deal
+
+HTML = {"accept": "text/html"}
+
+ABOUT_ONE_DEAL = {
+    ("GET", "/api/v1/opportunities/{opportunity_id}"),
+    ("GET", "/api/v1/opportunities/{opportunity_id}/score"),
+    ("GET", "/deals/{opportunity_id}"),
+}
+ABOUT_ALL_DEALS = {("GET", "/api/v1/opportunities"), ("GET", "/deals")}
+SIGNED_IN_ONLY = {
+    ("GET", "/api/v1/me"),
+    ("GET", "/"),
+    ("DELETE", "/api/v1/session"),
+    ("POST", "/logout"),
+}
+PUBLIC = {
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/openapi.json"),
+    ("GET", "/docs"),
+    ("GET", "/login"),
+    ("POST", "/login"),
+    ("POST", "/api/v1/session"),
+}
+MATRIX = ABOUT_ONE_DEAL | ABOUT_ALL_DEALS | SIGNED_IN_ONLY | PUBLIC
+
+
+def routes(app):
+    return {
+        (method, context.path)
+        for context in iter_route_contexts(app.routes)
+        for method in (context.methods or ())
+        if method != "HEAD"
+    }
+
+
+def deal_ids():
+    return {f"deal of {owner or 'nobody'}": owner for owner in OWNERS}
+
+
+class TestTheMatrix:
+    def test_names_every_route(self, app):
+        assert routes(app) == MATRIX
+
+    def test_lets_nobody_in_without_a_login(self, app):
+        client = TestClient(app, follow_redirects=False)
+        for method, path in MATRIX - PUBLIC:
+            answer = client.request(method, path.replace("{opportunity_id}", "deal of rep"))
+            assert answer.status_code == 401, (method, path)
+
+    def test_shows_each_deal_to_exactly_who_may_see_it(self, signed_in):
+        for user in PEOPLE:
+            client = signed_in(user)
+            for deal_id, owner in deal_ids().items():
+                for method, path in sorted(ABOUT_ONE_DEAL):
+                    url = path.replace("{opportunity_id}", quote(deal_id))
+                    answer = client.request(method, url, headers=HTML)
+                    expected = 200 if owner in SEES[user] else 404
+                    assert answer.status_code == expected, (user, url, answer.text[:300])
+                    if expected == 404:
+                        assert "Secret" not in answer.text, (user, url)
+
+    def test_lists_and_sums_exactly_the_visible_rows(self, signed_in):
+        for user in PEOPLE:
+            client = signed_in(user)
+            mine = {d for d, owner in deal_ids().items() if owner in SEES[user]}
+            answer = client.get("/api/v1/opportunities?limit=200").json()
+            assert {item["id"] for item in answer["items"]} == mine, user
+            assert answer["total"] == len(mine)
+            shown = sum(float(item["amount"]["amount"]) for item in answer["items"])
+            assert [float(a["amount"]) for a in answer["amounts"]] == ([shown] if mine else [])
+            page = client.get("/deals?limit=200", headers=HTML).text
+            assert set(re.findall(r"Secret (deal of \w+)", page)) == mine, user
+
+    def test_a_filter_reaches_no_further_than_the_list(self, signed_in):
+        client = signed_in("rep")
+        for query in ("owner=stranger", "q=stranger", "status=all&q=Secret&owner=admin"):
+            answer = client.get(f"/api/v1/opportunities?{query}").json()
+            assert (answer["items"], answer["total"], answer["amounts"]) == ([], 0, [])
+
+    def test_hides_a_hidden_deal_like_a_missing_one(self, signed_in):
+        client = signed_in("rep")
+        for path in ("/api/v1/opportunities/{}", "/api/v1/opportunities/{}/score"):
+            hidden = client.get(path.format("deal of stranger")).json()
+            missing = client.get(path.format("deal of nobody at all")).json()
+            hidden.pop("instance"), missing.pop("instance")
+            assert hidden == missing
+
+
+class TestNonInterference:
+    """Two worlds that differ only in what the rep may not see give the same bytes."""
+
+    URLS = (
+        "/deals",
+        "/deals?status=all&sort=p_win",
+        "/deals/deal%20of%20rep",
+        "/api/v1/me",
+        "/api/v1/opportunities?sort=-amount&limit=1",
+        "/api/v1/opportunities?q=e&sort=touched",
+        "/api/v1/opportunities/deal%20of%20rep",
+        "/api/v1/opportunities/deal%20of%20stranger",
+    )
+
+    def test_of_hidden_deals(self, signed_in, engine):
+        client = signed_in("rep")
+        for url in self.URLS:
+            client.get(url, headers=HTML)  # the first look writes down the score it was given
+        before = [client.get(url, headers=HTML).content for url in self.URLS]
+        with transaction(engine) as session:
+            for number, owner in enumerate(("stranger", "colleague", None, "manager")):
+                a_deal(session, f"more {number}", owner, number)
+        after = [client.get(url, headers=HTML).content for url in self.URLS]
+        assert after == before
+
+    def test_of_two_users_on_one_connection(self, app, signed_in):
+        from crm_core.database import create_engine
+
+        url = app.state.engine.url.render_as_string(hide_password=False)
+        app.state.engine = create_engine(url, pool_size=1, max_overflow=0)
+        admin, rep = signed_in("admin"), signed_in("rep")
+        for _ in range(3):
+            assert admin.get("/api/v1/opportunities").json()["total"] == len(OWNERS)
+            assert rep.get("/api/v1/opportunities/none").status_code == 404
+            assert rep.get("/api/v1/opportunities").json()["total"] == 1
+        app.state.engine.dispose()
+
+
+class TestReplay:
+    def test_refuses_the_future(self, signed_in):
+        later = (NOON + dt.timedelta(seconds=1)).isoformat()
+        answer = signed_in("rep").get(
+            "/api/v1/opportunities/deal of rep/score", params={"as_of": later}
+        )
+        assert answer.status_code == 422
+        assert "future" in answer.json()["detail"]
+
+    def test_refuses_a_time_without_a_zone(self, signed_in):
+        answer = signed_in("rep").get(
+            "/api/v1/opportunities/deal of rep/score?as_of=2026-06-01T00:00:00"
+        )
+        assert answer.status_code == 422
+
+    def test_judges_by_what_may_be_seen_now(self, signed_in, engine):
+        client = signed_in("rep")
+        with transaction(engine) as session:
+            from crm_core.opportunities.models import Opportunity
+
+            session.get(Opportunity, "deal of rep").owner_id = "stranger"
+        past = (NOON - dt.timedelta(days=5)).isoformat()
+        answer = client.get("/api/v1/opportunities/deal of rep/score", params={"as_of": past})
+        assert answer.status_code == 404
