@@ -115,6 +115,7 @@ class Recommendation(Base):
     __table_args__ = (
         CheckConstraint("propensity > 0 and propensity <= 1", name="propensity"),
         CheckConstraint("basis in ('experiment','observational','playbook')", name="basis"),
+        UniqueConstraint("decision_id", "action"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)

@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises:
-Create Date: 2026-11-22 03:59:52.775868
+Create Date: 2026-11-22 04:10:19.023550
 """
 
 from __future__ import annotations
@@ -710,6 +710,9 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_recommendations_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_recommendations")),
+        sa.UniqueConstraint(
+            "decision_id", "action", name=op.f("uq_recommendations_decision_id_action")
+        ),
     )
     op.create_index(
         op.f("ix_recommendations_decision_id"), "recommendations", ["decision_id"], unique=False
