@@ -99,6 +99,12 @@ def read(**overrides: object) -> Settings:
         raise BadSetting(f"{name} is {first['input']!r}: {first['msg']}.") from None
 
 
+def keep_tracking_private() -> None:
+    """Tell MLflow, before it is first imported, to report nothing and never to unpickle."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+
+
 @lru_cache(maxsize=1)
 def load() -> Settings:
     """Return the settings of this process, read once."""

@@ -168,8 +168,9 @@ def landmark_weights(data: TrainingSet, *, half_life_days: float | None = None) 
 
     A deal of n landmarks weighs min(n, 12) rows in all, so that a deal that lingers does not
     drown the others (and is not flattened to one row either: that biases the open pipeline).
+    Where landmarks were sampled, the frame's own weight says how many a row stands for.
     """
-    count = np.bincount(data.deal)[data.deal].astype(np.float64)
+    count = np.bincount(data.deal, weights=data.weight)[data.deal]
     weight: Array = data.weight * np.minimum(1.0, LANDMARKS_AT_FULL_WEIGHT / count)
     if half_life_days is not None:
         weight = weight * 0.5 ** ((data.cut - data.as_of) / half_life_days)

@@ -16,7 +16,6 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from training import baselines, calibration, columns, leakage
 from training.bundle import Band, Bundle, Kind
@@ -41,6 +40,7 @@ from training.model import Family, WinRateModel
 from training.parts import Array, Encoder, Part
 from training.reports import BETTER, NO_BETTER, TOO_FEW, Leak, TrainingReport
 from training.selection import Choice, Judged, Layout, Prepared, Selection, prepare
+from training.windows import LaterWindow
 
 __all__ = ["LaterWindow", "TrainedModel", "WinRateModel", "train"]
 
@@ -61,25 +61,6 @@ class TrainingSettings(Protocol):
     @property
     def trials(self) -> int:
         """Optuna trials; 0 keeps the default shape."""
-
-
-@dataclass(frozen=True, slots=True)
-class LaterWindow:
-    """The later rows a model was judged on, kept so that a challenger meets the same ones.
-
-    ``as_of`` in days; ``weight`` undoes censoring; ``p`` is what would have been served by
-    what was known at ``start``, ``p_base`` the base rate known then.
-    """
-
-    start: float
-    features: tuple[str, ...]
-    X: Array
-    y: Array
-    weight: Array
-    deal: NDArray[np.int64]
-    as_of: Array
-    p: Array
-    p_base: Array
 
 
 @dataclass(frozen=True, slots=True)
