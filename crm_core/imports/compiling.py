@@ -115,7 +115,8 @@ class Compiler:
     def _reference(self, name: str, spec: TableSpec) -> str:
         """Return the SQL of a source column, which may be one of a joined file."""
         if name in self.columns[spec.source]:
-            return f"src.{quoted(name)}"
+            plain = f"src.{quoted(name)}"  # a view may have made it a number or a date
+            return f"cast({plain} as varchar)" if spec.source in self.mapping.views else plain
         prefix, _, rest = name.partition(".")
         if rest and any(join.file == prefix for join in spec.join):
             if rest in self.columns[prefix]:

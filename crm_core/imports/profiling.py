@@ -104,7 +104,7 @@ def uses(mapping: Mapping, key: str, names: list[str]) -> dict[str, str]:
     file = mapping.files[key]
     taken: set[str] = set()
     for spec in mapping.tables:
-        taken |= _taken(spec, key)
+        taken |= _taken(spec, key, mapping.file_of(spec.source))
     text = _unquoted("\n".join(_sql(mapping)))
     found = {}
     for name in names:
@@ -115,12 +115,12 @@ def uses(mapping: Mapping, key: str, names: list[str]) -> dict[str, str]:
     return found
 
 
-def _taken(spec: TableSpec, key: str) -> set[str]:
-    """Return the columns of a file that one table names."""
+def _taken(spec: TableSpec, key: str, own: str) -> set[str]:
+    """Return the columns of a file that one table names; a view may pass a column through."""
     taken: set[str] = set()
     for column in [*spec.columns.values(), *spec.custom.values()]:
         prefix, _, rest = (column.column or "").partition(".")
-        if spec.source == key and column.column:
+        if own == key and column.column:
             taken.add(column.column)
         if prefix == key:
             taken.add(rest)

@@ -113,6 +113,8 @@ def fill(
             "amounts had more decimals than their currency; rounded half to even",
         )
     run(session, f"update {stage.name} set _verdict = 'rejected' where _reason is not null")
+    if stage.table.key and stage.has(stage.table.key[0]):
+        run(session, f"create index on {stage.name} ({quoted(stage.table.key[0])})")
     run(session, f"analyze {stage.name}")
     return rows
 

@@ -41,6 +41,8 @@ def know_currencies(session: Session) -> None:
 def project(session: Session, ids: str) -> None:
     """Derive the current columns of the deals in table ``ids`` from their events."""
     know_currencies(session)
+    run(session, f"analyze {ids}")
+    run(session, "analyze opportunity_events")  # it may just have grown from nothing
     run(session, _PROJECTION.format(ids=ids))
 
 
@@ -64,14 +66,15 @@ with latest as (
   from opportunity_events e join {ids} i on i.id = e.opportunity_id
   join opportunities o on o.id = e.opportunity_id
   join stages g on g.pipeline = o.pipeline and g.stage = e.new_value where e.field = 'stage'
+), marked as (
+  select *, last_value(kind) over (partition by opportunity_id order by n
+    rows between unbounded preceding and unbounded following) as last_kind from ordered
+), broken as (
+  select *, max(case when kind <> last_kind then n else 0 end) over (
+    partition by opportunity_id) as broken_at from marked
 ), final as (
-  select distinct on (opportunity_id) opportunity_id, kind from ordered
-  order by opportunity_id, n desc
-), run as (
-  select r.opportunity_id, min(r.occurred_at) as began from ordered r
-  join final f using (opportunity_id)
-  where r.n > coalesce((select max(d.n) from ordered d
-    where d.opportunity_id = r.opportunity_id and d.kind <> f.kind), 0) group by 1
+  select opportunity_id, max(last_kind) as kind,
+    min(occurred_at) filter (where n > broken_at) as began from broken group by 1
 ), fields as (
   select distinct on (e.opportunity_id, p.key) e.opportunity_id, p.key, p.value
   from opportunity_events e join {ids} i on i.id = e.opportunity_id
@@ -87,13 +90,12 @@ update opportunities o set
   expected_close_on = flat.expected_close_on::date,
   forecast_category = coalesce(flat.forecast_category, g.forecast_category),
   outcome = case when final.kind in ('won', 'lost') then final.kind end,
-  closed_at = case when final.kind in ('won', 'lost') then run.began end,
+  closed_at = case when final.kind in ('won', 'lost') then final.began end,
   custom = coalesce(custom.custom, '{{}}')
 from flat join opportunities p on p.id = flat.opportunity_id
 join currency_units c on c.code = p.currency
 left join stages g on g.pipeline = p.pipeline and g.stage = coalesce(flat.stage, p.stage)
 left join final on final.opportunity_id = flat.opportunity_id
-left join run on run.opportunity_id = flat.opportunity_id
 left join custom on custom.opportunity_id = flat.opportunity_id
 where o.id = flat.opportunity_id
 """

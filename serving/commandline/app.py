@@ -8,7 +8,17 @@ import sys
 import typer
 
 from crm_core.errors import CrmError
-from serving.commandline import children, passwords, simulate, status, up, web, worker
+from serving.commandline import (
+    children,
+    imports,
+    models,
+    passwords,
+    simulate,
+    status,
+    up,
+    web,
+    worker,
+)
 
 EXIT_CODES = {"invalid": 2, "not_found": 3, "conflict": 4, "not_allowed": 5}
 FULL_DISK = 6
@@ -32,7 +42,7 @@ def _every_command(
         children.end_with(with_parent)
 
 
-for group in (up, status, web, worker, passwords, simulate):
+for group in (up, status, imports, models, web, worker, passwords, simulate):
     group.register(app)
 
 

@@ -1,0 +1,155 @@
+"""``winward import`` and ``winward export``: a company's files in and out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from crm_core.imports.report import ImportReport
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command("import")(import_files)
+    app.command("export")(export_files)
+
+
+def import_files(
+    path: Annotated[Path, typer.Argument(help="A folder, file, workbook or zip archive.")],
+    mapping: Annotated[
+        str | None,
+        typer.Option(help="A shipped mapping's name or a YAML file; none for the exchange format."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Judge every row and write nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    rejected: Annotated[
+        Path | None, typer.Option(help="Folder for files of the rejected rows.")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Write without asking after the preview.")
+    ] = False,
+) -> None:
+    """Import files: profile, check and write them in one transaction, and report every row."""
+    from crm_core.settings import load
+    from serving.commandline.store import store
+
+    with store(load()) as engine:
+        asks = not (dry_run or yes or as_json) and sys.stdin.isatty()
+        if asks:
+            _show(_run(engine, path, mapping, dry_run=True, rejected=rejected, quiet=False))
+            if not typer.confirm("Write this into the store?"):
+                raise typer.Exit(1)
+        report = _run(engine, path, mapping, dry_run=dry_run, rejected=rejected, quiet=as_json)
+    if as_json:
+        print(json.dumps(report.as_json(), ensure_ascii=False, indent=2))
+    else:
+        _show(report)
+
+
+def _run(
+    engine: Engine,
+    path: Path,
+    mapping: str | None,
+    *,
+    dry_run: bool,
+    rejected: Path | None,
+    quiet: bool,
+) -> ImportReport:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from crm_core import clock
+    from crm_core.imports.operations import import_path
+
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True, quiet=quiet),
+        transient=True,
+    ) as shown:
+        task = shown.add_task("starting", total=None)
+
+        def progress(phase: str, done: int, total: int | None) -> None:
+            rows = f": {done:,} rows" if done else ""
+            shown.update(task, description=f"{phase}{rows}", total=total)
+
+        return import_path(
+            engine,
+            path,
+            mapping=mapping,
+            recorded_at=clock.now(),
+            dry_run=dry_run,
+            rejected_folder=rejected,
+            progress=progress,
+        )
+
+
+def _show(report: ImportReport) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    for profile in report.profiles:
+        console.print(
+            f"[bold]{escape(profile.file)}[/]: {profile.rows:,} rows, {profile.format}"
+            f"{', ' + profile.encoding if profile.encoding else ''}, "
+            f"{profile.coverage:.0%} of its columns mapped"
+        )
+    table = Table("table", *(("rows", "inserted", "updated", "unchanged", "rejected", "duplicate")))
+    for name, counts in report.tables.items():
+        cells = (
+            counts.rows,
+            counts.inserted,
+            counts.updated,
+            counts.unchanged,
+            counts.rejected,
+            counts.duplicate,
+        )
+        table.add_row(name, *(f"{cell:,}" for cell in cells))
+    console.print(table)
+    for finding in report.findings:
+        where = ".".join(part for part in (finding.table, finding.column) if part)
+        console.print(f"  {finding.rows:,} × {escape(where)} {escape(finding.text)}")
+    for rejection in report.rejections[:20]:
+        console.print(
+            f"  [red]rejected[/] {escape(rejection.file)}, line {rejection.line}: "
+            f"{escape(rejection.reason)}"
+        )
+    for file in report.rejected_files:
+        console.print(f"  rejected rows: {escape(str(file))}")
+    if report.already_imported:
+        console.print("These files were imported before; every row was compared again.")
+    if report.dry_run:
+        console.print("Dry run: nothing was written.")
+    elif not report.changed:
+        console.print("Nothing changed.")
+
+
+def export_files(
+    folder: Annotated[Path, typer.Argument(help="Folder to write one CSV per table into.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the row counts as JSON.")] = False,
+) -> None:
+    """Export every table of the exchange format as CSV, safe to open in a spreadsheet."""
+    from crm_core.database import transaction
+    from crm_core.imports.exports import export
+    from crm_core.settings import load
+    from serving.commandline.store import store
+
+    with store(load()) as engine, transaction(engine) as session:
+        counts = export(session, folder)
+    if as_json:
+        print(json.dumps(counts))
+        return
+    for name, rows in counts.items():
+        print(f"{name}: {rows:,}")
