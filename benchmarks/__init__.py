@@ -1,0 +1,1 @@
+"""Our speed against bare engines doing the same work, as ratios."""

@@ -1,0 +1,257 @@
+"""``winward features|train|promote|rollback|score|models``: from facts to explained scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from crm_core import clock, settings
+from crm_core.errors import Conflict
+from serving.commandline import wording
+from serving.commandline.times import parse_as_of
+
+if TYPE_CHECKING:
+    import datetime as dt
+
+    from sqlalchemy import Engine
+
+    from crm_core.periods import FiscalCalendar
+    from crm_core.settings import Settings
+    from serving.commandline.progress import Steps
+    from training.pipeline import Promotion
+
+AS_OF = typer.Option(
+    None,
+    "--as-of",
+    metavar="T",
+    help="Time to stand at: a day (00:00 at the company) or an ISO time; default: now.",
+)
+AS_JSON = typer.Option(False, "--json", help="Print the result as JSON for a script.")
+
+
+class NotPromoted(Conflict):
+    """A gate refused the version; what it said is printed before."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands; a model is named after its verb, so that churn and revenue can follow."""
+    for verb, what, command, name in (
+        ("features", "Point-in-time features.", build, "build"),
+        ("train", "Train a model.", train, "win-rate"),
+        ("promote", "Make a trained version the one that serves.", promote, "win-rate"),
+        ("rollback", "Serve the version before again.", rollback, "win-rate"),
+        ("score", "Score deals with the serving model.", score, "win-rate"),
+    ):
+        group = typer.Typer(help=what, no_args_is_help=True)
+        group.callback()(_group)
+        group.command(name)(command)
+        app.add_typer(group, name=verb)
+    app.command()(models)
+
+
+def _group() -> None:
+    """Keep ``winward train`` a group although it has one command so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a command works with: the store, its URLs, the company's calendar and the present."""
+
+    settings: Settings
+    engine: Engine
+    urls: dict[str, str]
+    calendar: FiscalCalendar
+    now: dt.datetime
+    steps: Steps
+
+    def moment(self, as_of: str | None) -> dt.datetime:
+        """Return the time that ``--as-of`` names. Raises NotATime."""
+        return parse_as_of(as_of, calendar=self.calendar, now=self.now)
+
+
+@contextmanager
+def _opened(*, trials: int | None = None) -> Iterator[Opened]:
+    """Open the store and read the clock; progress goes to stderr, results to stdout."""
+    from rich.console import Console
+    from sqlalchemy.orm import Session
+
+    from crm_core.people.queries import calendar
+    from serving.commandline.progress import Steps
+    from serving.commandline.store import database_urls, facts
+
+    chosen = settings.read(trials=trials)
+    console = Console(stderr=True, highlight=False)
+    with database_urls(chosen) as urls, facts(urls["winward"]) as engine:
+        with Session(engine) as session:
+            company_calendar = calendar(session)
+        yield Opened(chosen, engine, urls, company_calendar, clock.now(), Steps(console))
+
+
+def _tell(result: dict[str, Any], *, as_json: bool, lines: list[str]) -> None:
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False, indent=1))
+    else:
+        print("\n".join(lines))
+
+
+def build(as_of: str | None = AS_OF, as_json: bool = AS_JSON) -> None:
+    """Make a feature row of every open deal at each of its past landmarks, as known then.
+
+    Facts known at T become rows (creation, stage entries, Mondays), are checked, stored as
+    Parquet and registered; the newest row of each open deal goes to the online store.
+    """
+    from features import snapshots
+
+    with _opened() as opened:
+        moment = opened.moment(as_of)
+        with opened.steps.step("Build features") as advance:
+            report = snapshots.build(
+                opened.engine,
+                as_of=moment,
+                recorded_at=opened.now,
+                settings=opened.settings,
+                progress=advance,
+                feast_url=opened.urls["feast"],
+            )
+        _tell(report.as_json(), as_json=as_json, lines=wording.build(report))
+
+
+def train(
+    as_of: str | None = AS_OF,
+    trials: int | None = typer.Option(None, min=0, max=1000, help="Optuna trials; 0: defaults."),
+    seed: int = typer.Option(7, help="The same seed gives the same model."),
+    promoting: bool = typer.Option(
+        True, "--promote/--no-promote", help="Let it serve if it passes the gates."
+    ),
+    as_json: bool = AS_JSON,
+) -> None:
+    """Train the win-rate model on what was known at T, judge it on later time, register it.
+
+    A model that is no better than the base rate is reported as that, and the calibrated base
+    rate is what will be served. Run 'winward features build' for the same T first.
+    """
+    from features import labels
+    from training import pipeline
+
+    with _opened(trials=trials) as opened:
+        moment = opened.moment(as_of)
+        with opened.steps.step("Train win-rate"):
+            trained = pipeline.train_win_rate(
+                settings=opened.settings,
+                mlflow_url=opened.urls["mlflow"],
+                feast_url=opened.urls["feast"],
+                outcomes=labels.outcomes(opened.engine, known_at=moment),
+                as_of=moment,
+                seed=seed,
+            )
+        result = {"version": trained.version, "report": trained.report.as_json()}
+        lines = wording.training(trained.version, trained.report)
+        if promoting:
+            promotion = _promoted(opened, trained.version, force=False)
+            result["promotion"] = asdict(promotion)
+            lines += wording.promotion(promotion)
+        _tell(result, as_json=as_json, lines=lines)
+
+
+def _promoted(opened: Opened, version: str | None, *, force: bool) -> Promotion:
+    from training import pipeline
+
+    with opened.steps.step("Ask the gates"):
+        return pipeline.promote_win_rate(
+            settings=opened.settings,
+            mlflow_url=opened.urls["mlflow"],
+            version=version,
+            force=force,
+        )
+
+
+def promote(
+    version: str | None = typer.Argument(None, help="Version to serve; default: the newest."),
+    force: bool = typer.Option(
+        False, "--force", help="Promote although a gate refuses; that is written down."
+    ),
+    as_json: bool = AS_JSON,
+) -> None:
+    """Let a version of the win-rate model serve if it passes the gates; servers follow at once."""
+    with _opened() as opened:
+        found = _promoted(opened, version, force=force)
+        _tell(asdict(found), as_json=as_json, lines=wording.promotion(found))
+    if not found.promoted:
+        raise NotPromoted(f"Version {found.version} does not serve; --force overrules the gates.")
+
+
+def rollback(as_json: bool = AS_JSON) -> None:
+    """Serve the win-rate model that served before the present one; running servers follow."""
+    from training import pipeline
+
+    with _opened() as opened:
+        version = pipeline.rollback_win_rate(
+            settings=opened.settings, mlflow_url=opened.urls["mlflow"]
+        )
+    lines = [f"Version {version} of win-rate serves again."]
+    _tell({"model": "win_rate", "version": version}, as_json=as_json, lines=lines)
+
+
+def score(
+    as_of: str | None = AS_OF,
+    out: Path | None = typer.Option(
+        None, metavar="F", help="CSV or Parquet file for the scores, by its ending."
+    ),
+    pairs: Path | None = typer.Option(
+        None, help="File with opportunity_id and as_of: score these instead of all open deals."
+    ),
+    locale: str = typer.Option("en", help="Language of the reasons: en or zh-CN."),
+    as_json: bool = AS_JSON,
+) -> None:
+    """Score every deal open as of T with its reasons; write them down, and to F if given.
+
+    A row that cannot be scored has empty numbers, abstained is true and reason_1 says what is
+    missing. p_win_in_period and median_days_to_close are empty until a model estimates them.
+    """
+    from serving import score_file, scoring
+    from serving.champions import load
+    from serving.commandline.pairs import NotPairs, read_pairs
+
+    if pairs is not None and as_of is not None:
+        raise NotPairs("--pairs brings a time for each deal; leave --as-of out.")
+    if out is not None:
+        score_file.check_target(out)
+    with _opened() as opened:
+        champion = load(opened.settings.models_folder)
+        with opened.steps.step("Score deals"):
+            if pairs is not None:
+                views = scoring.score_pairs(
+                    opened.engine,
+                    read_pairs(pairs, calendar=opened.calendar, now=opened.now),
+                    champion=champion,
+                    settings=opened.settings,
+                    scored_at=opened.now,
+                )
+            else:
+                views = scoring.score_many(
+                    opened.engine,
+                    opportunity_ids=None,
+                    as_of=opened.moment(as_of),
+                    champion=champion,
+                    settings=opened.settings,
+                    scored_at=opened.now,
+                )
+        if out is not None:
+            score_file.write(score_file.as_frame(views, locale=locale), out)
+    summary = score_file.summary(views, version=None if champion is None else champion.version)
+    _tell(summary, as_json=as_json, lines=score_file.lines(summary, out=out))
+
+
+def models(as_json: bool = AS_JSON) -> None:
+    """List the trained versions of each model: when, how good, which serves."""
+    from training import pipeline
+
+    with _opened() as opened:
+        found = pipeline.versions(mlflow_url=opened.urls["mlflow"])
+    _tell({"models": found}, as_json=as_json, lines=wording.versions(found))
