@@ -25,7 +25,6 @@ from features.feast_runtime import (
     Field,
     FileSource,
     Float64,
-    RegistryConfig,
     RepoConfig,
     ValueType,
     table_name,
@@ -76,7 +75,7 @@ def feature_store(feast_url: str, settings: Settings) -> FeatureStore:
     config = RepoConfig(
         project=PROJECT,
         provider="local",
-        registry=RegistryConfig(registry_type="sql", path=feast_url, cache_ttl_seconds=3600),
+        registry={"registry_type": "sql", "path": feast_url, "cache_ttl_seconds": 3600},
         offline_store={
             "type": "features.offline.AsofOfflineStore",
             "threads": settings.threads,
