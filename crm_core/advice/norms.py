@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import (
@@ -109,14 +110,14 @@ def norms(session: Session, *, as_of: dt.datetime) -> Norms:
     found: dict[str, dict[Key, Norm]] = {"stage": {}, "contact": {}}
     for row in session.execute(union_all(in_stage, between)):
         if row.cases >= LEAST_CASES:
-            norm = Norm(max(1, round_days(row.days)), row.cases)
+            norm = Norm(max(1, whole_days(Decimal(row.days))), row.cases)
             found[row.what][(row.pipeline, row.stage)] = norm
     return Norms(found["stage"], found["contact"])
 
 
-def round_days(days: float) -> int:
+def whole_days(days: Decimal) -> int:
     """Return whole days, halves up: a norm is told in days, not in hours."""
-    return int(days + 0.5)
+    return int(days + Decimal("0.5"))
 
 
 def _stays(as_of: dt.datetime) -> CTE:

@@ -63,6 +63,9 @@ class NewPrediction:
 class NewRecommendation:
     """One action of a decision that is shown, with the chance it had of standing at its rank."""
 
+    decision_id: int
+    opportunity_id: str
+    user_id: str | None
     action: str
     rank: int
     propensity: float
@@ -71,11 +74,12 @@ class NewRecommendation:
     currency: str | None
     basis: Basis
     facts: dict[str, Any]
+    shown_at: dt.datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDecision:
-    """One ranking for one deal on one day: every candidate, and what of it is shown."""
+    """One ranking for one deal on one day: every candidate, with rank and propensity."""
 
     opportunity_id: str
     user_id: str | None
@@ -87,7 +91,6 @@ class NewDecision:
     arm: Arm
     candidates: list[dict[str, Any]]
     context_hash: str
-    shown: tuple[NewRecommendation, ...]
 
 
 def record_predictions(session: Session, predictions: Iterable[NewPrediction]) -> int:
@@ -126,46 +129,37 @@ def record_serving(
 
 
 def record_decisions(session: Session, decisions: Sequence[NewDecision]) -> int:
-    """Write decisions and what they show; return how many were new.
+    """Write decisions; return how many were new.
 
     A decision for a deal that already has one on that day changes nothing, whoever of several
     concurrent requests comes first.
     """
     if not decisions:
         return 0
-    rows = [_decision_row(decision) for decision in decisions]
     statement = (
         insert_or_nothing(AdviceDecision)
         .on_conflict_do_nothing(index_elements=["opportunity_id", "day"])
-        .returning(AdviceDecision.id, AdviceDecision.opportunity_id)
+        .returning(AdviceDecision.id)
     )
-    numbers = {deal: number for number, deal in session.execute(statement, rows)}
-    shown = [
-        {
-            "decision_id": numbers[decision.opportunity_id],
-            "opportunity_id": decision.opportunity_id,
-            "user_id": decision.user_id,
-            "shown_at": decision.decided_at,
-            **asdict(item),
-        }
-        for decision in decisions
-        if decision.opportunity_id in numbers
-        for item in decision.shown
-    ]
-    if shown:
-        session.execute(insert(Recommendation), shown)
-    return len(numbers)
-
-
-def _decision_row(decision: NewDecision) -> dict[str, Any]:
-    row = asdict(decision)
-    del row["shown"]
-    return row
+    rows = [asdict(decision) for decision in decisions]
+    return len(session.execute(statement, rows).all())
 
 
 def record_decision(session: Session, decision: NewDecision) -> int:
     """Write one decision; see :func:`record_decisions`."""
     return record_decisions(session, [decision])
+
+
+def record_shown(session: Session, shown: Sequence[NewRecommendation]) -> int:
+    """Write what of decisions people now see; what they saw before is not written again."""
+    if not shown:
+        return 0
+    statement = (
+        insert_or_nothing(Recommendation)
+        .on_conflict_do_nothing(index_elements=["decision_id", "action"])
+        .returning(Recommendation.id)
+    )
+    return len(session.execute(statement, [asdict(item) for item in shown]).all())
 
 
 def record_response(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from sqlalchemy import Select, Text, and_, func, literal, or_, select
+from sqlalchemy import Interval, Select, Text, and_, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 
@@ -68,7 +68,7 @@ def _activities(as_of: dt.datetime) -> Select[Any]:
         .join(known, known.c.opportunity_id == advised.c.opportunity_id)
         .where(
             known.c.occurred_at > advised.c.given_at,
-            known.c.occurred_at <= advised.c.given_at + WINDOW,
+            known.c.occurred_at <= advised.c.given_at + literal(WINDOW, Interval),
             known.c.occurred_at <= as_of,
             advised.c.asks_for.op("?")(known.c.kind),
             # a mail the customer sent is not the one we asked the rep to send
@@ -129,7 +129,7 @@ def _advances(as_of: dt.datetime) -> Select[Any]:
         .join(later, later.c.opportunity_id == advised.c.opportunity_id)
         .where(
             later.c.occurred_at > advised.c.given_at,
-            later.c.occurred_at <= advised.c.given_at + WINDOW,
+            later.c.occurred_at <= advised.c.given_at + literal(WINDOW, Interval),
             later.c.kind == "open",
             later.c.position > position_then,
         )

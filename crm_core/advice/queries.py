@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, true
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import Text, any_, literal, select, true
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.orm import Session
 
 from crm_core.advice.models import (
@@ -17,6 +17,8 @@ from crm_core.advice.models import (
     Recommendation,
     RecommendationResponse,
 )
+from crm_core.opportunities.models import Opportunity
+from crm_core.people.queries import Visibility
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class StoredDecision:
     opportunity_id: str
     user_id: str | None
     day: dt.date
+    as_of: dt.datetime
     arm: str
     policy_version: str
     candidates: list[dict[str, Any]]
@@ -69,7 +72,7 @@ def latest_predictions(
         select(Prediction)
         .ext(distinct_on(Prediction.opportunity_id))
         .where(
-            Prediction.opportunity_id.in_(opportunity_ids),
+            Prediction.opportunity_id == any_(_array(opportunity_ids)),
             Prediction.model == model,
             Prediction.as_of <= as_of,
         )
@@ -95,6 +98,43 @@ def predictions_over_time(
     return list(rows)
 
 
+def visible_deals(
+    session: Session, opportunity_ids: Collection[str], *, scope: Visibility
+) -> list[str]:
+    """Return which of these deals the asker may see now, by id."""
+    rows = session.scalars(
+        select(Opportunity.id)
+        .where(Opportunity.id == any_(_array(opportunity_ids)))
+        .where(scope.condition(Opportunity.owner_id))
+        .order_by(Opportunity.id)
+    )
+    return list(rows)
+
+
+def open_deals(session: Session, *, scope: Visibility, owner_id: str | None = None) -> list[str]:
+    """Return the deals open now that the asker may see, or one owner's of them, by id."""
+    conditions = [Opportunity.outcome.is_(None), scope.condition(Opportunity.owner_id)]
+    if owner_id is not None:
+        conditions.append(Opportunity.owner_id == owner_id)
+    rows = session.scalars(select(Opportunity.id).where(*conditions).order_by(Opportunity.id))
+    return list(rows)
+
+
+def accounts_of(session: Session, opportunity_ids: Collection[str]) -> dict[str, str | None]:
+    """Return the account of each deal."""
+    rows = session.execute(
+        select(Opportunity.id, Opportunity.account_id).where(
+            Opportunity.id == any_(_array(opportunity_ids))
+        )
+    )
+    return {row.id: row.account_id for row in rows}
+
+
+def _array(values: Collection[str]) -> Any:  # noqa: ANN401 - a bound array
+    """Return ids as one bound value: an IN of thousands of parameters has a limit."""
+    return literal(sorted(values), ARRAY(Text))
+
+
 def decisions_of_day(
     session: Session, opportunity_ids: Collection[str], *, day: dt.date
 ) -> dict[str, StoredDecision]:
@@ -105,10 +145,14 @@ def decisions_of_day(
             AdviceDecision.opportunity_id,
             AdviceDecision.user_id,
             AdviceDecision.day,
+            AdviceDecision.as_of,
             AdviceDecision.arm,
             AdviceDecision.policy_version,
             AdviceDecision.candidates,
-        ).where(AdviceDecision.opportunity_id.in_(opportunity_ids), AdviceDecision.day == day)
+        ).where(
+            AdviceDecision.opportunity_id == any_(_array(opportunity_ids)),
+            AdviceDecision.day == day,
+        )
     )
     return {row.opportunity_id: StoredDecision(*row) for row in rows}
 
@@ -117,21 +161,17 @@ def recommendations(
     session: Session,
     opportunity_ids: Collection[str],
     *,
-    since: dt.date | None,
     until: dt.date,
     as_of: dt.datetime,
 ) -> dict[str, list[StoredRecommendation]]:
     """Return, by deal, what was recommended on days up to and with ``until``, oldest first.
 
-    Each carries the latest response given by ``as_of``. With ``since`` earlier days are left
-    out, except where the deal's history must be complete to know what is not repeated.
+    Each carries the latest response given by ``as_of``.
     """
     conditions = [
-        Recommendation.opportunity_id.in_(opportunity_ids),
+        Recommendation.opportunity_id == any_(_array(opportunity_ids)),
         AdviceDecision.day <= until,
     ]
-    if since is not None:
-        conditions.append(AdviceDecision.day >= since)
     found: dict[str, list[StoredRecommendation]] = {}
     for row in _with_latest_response(session, conditions, as_of=as_of):
         found.setdefault(row.opportunity_id, []).append(row)

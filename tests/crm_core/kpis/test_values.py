@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib.util
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from sqlalchemy import event
@@ -14,17 +12,8 @@ from crm_core.kpis import queries
 from crm_core.kpis.catalogue import CATALOGUE, UnknownMetric, metric
 from crm_core.money import minor_digits
 from crm_core.people.queries import Visibility, calendar, company
-
-
-def load(name):
-    path = Path(__file__).parents[2] / "oracles" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"oracle_{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-companies, twins = load("companies"), load("kpis")
+from tests.oracles import companies
+from tests.oracles import kpis as twins
 
 EVERYONE = Visibility(everyone=True)
 PEOPLE = ["u0", "u1", "u2", "u3", "u4", "boss"]

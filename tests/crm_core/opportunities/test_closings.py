@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import importlib.util
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -13,11 +11,7 @@ from crm_core.opportunities.history import outcome
 from crm_core.opportunities.models import Opportunity
 from crm_core.opportunities.queries import stage_kinds, states
 from crm_core.opportunities.states import closings
-
-_PATH = Path(__file__).parents[2] / "oracles" / "companies.py"
-_SPEC = importlib.util.spec_from_file_location("oracle_companies", _PATH)
-companies = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(companies)
+from tests.oracles import companies
 
 
 @pytest.mark.parametrize("seed", range(5))
