@@ -6,14 +6,15 @@ can be seen, and what it has not finished is done again.
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import shutil
 import subprocess
-from contextlib import ExitStack
+import sys
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from importlib import metadata
 from pathlib import Path
 
+from rich.console import Console
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
@@ -22,7 +23,7 @@ from crm_core.database import create_engine, transaction
 from crm_core.errors import Conflict
 from crm_core.people.models import Company, User
 from crm_core.settings import Settings
-from serving.commandline import children, milestones, passwords
+from serving.commandline import children, first_model, milestones, passwords
 from serving.commandline.progress import Steps
 
 DEMO_SEED = 20_260_101
@@ -31,7 +32,7 @@ ADMIN_EMAIL = "admin@localhost"
 
 
 class PreparationFailed(Conflict):
-    """A step of the first start failed in a process of its own, which has said why."""
+    """A step of the first start failed in a process of its own; the message quotes its log."""
 
 
 def logins_file(settings: Settings) -> Path:
@@ -52,7 +53,8 @@ def is_outstanding(settings: Settings, urls: dict[str, str]) -> bool:
 def _unfinished(settings: Settings, reached: dict[str, str]) -> bool:
     company = reached.get("company")
     if company == "demo":
-        return "scores" not in reached or not _serves_a_model(settings)
+        lost = reached.get("model") == "promoted" and not _serves_a_model(settings)
+        return "scores" not in reached or lost
     return company not in ("empty", "own")
 
 
@@ -69,8 +71,12 @@ def run(settings: Settings, *, empty: bool) -> None:
     from serving import jobs
     from serving.commandline.store import database_urls, facts
 
-    steps = Steps()
+    steps = Steps(Console(file=sys.stdout, highlight=False))
     with ExitStack() as stack:
+        # what libraries print is kept, out of the way of the steps
+        log = stack.enter_context(_log(settings, "first-start").open("a"))
+        stack.enter_context(redirect_stdout(log))
+        stack.enter_context(redirect_stderr(log))
         urls = stack.enter_context(database_urls(settings))
         with steps.step("Migrate the facts"):
             engine = stack.enter_context(facts(urls["winward"]))
@@ -83,27 +89,35 @@ def run(settings: Settings, *, empty: bool) -> None:
         company = _company(engine, settings, steps, empty=empty)
         if tracking is not None:
             with steps.step("Prepare model tracking"):
-                _finish_tracking(tracking)
+                _finish_tracking(tracking, settings)
             milestones.reach(engine, "tracking", _tracking_release())
         if company == "demo" and _unfinished(settings, milestones.reached(engine)):
-            _model(engine, settings, steps)
+            first_model.make(engine, urls, settings, steps, now=clock.now())
 
 
 def _start_tracking(settings: Settings) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        children.command("migrate", "--only", "tracking"),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        env=settings.environment(),
-        process_group=0,
-    )
+    with _log(settings, "tracking").open("wb") as output:
+        return subprocess.Popen(
+            children.command("migrate", "--only", "tracking"),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=settings.environment(),
+            process_group=0,
+        )
 
 
-def _finish_tracking(process: subprocess.Popen[bytes]) -> None:
+def _log(settings: Settings, name: str) -> Path:
+    settings.logs_folder.mkdir(parents=True, exist_ok=True)
+    return settings.logs_folder / f"{name}.log"
+
+
+def _finish_tracking(process: subprocess.Popen[bytes], settings: Settings) -> None:
     if process.wait() != 0:
+        log = _log(settings, "tracking")
         raise PreparationFailed(
-            "Model tracking could not be prepared; the lines above say why. Run the same command "
-            "again when that is mended."
+            f"Model tracking could not be prepared: {children.last_line(log)} (whole log: {log}). "
+            "Run the same command again when that is mended."
         )
 
 
@@ -194,8 +208,3 @@ def _make_administrator(engine: Engine, steps: Steps) -> None:
         f"\nLog in as {ADMIN_EMAIL} with {password}\n(printed this once; "
         f"'winward password {ADMIN_EMAIL}' makes another)\n"
     )
-
-
-def _model(engine: Engine, settings: Settings, steps: Steps) -> None:
-    """Build features, train, promote, score and advise as of now."""
-    raise NotImplementedError(dt)
