@@ -55,8 +55,8 @@ def decide(session: Session, mapping: Mapping, found: list[resolving.Found]) -> 
 
 
 def _from_file(file: resolving.Found) -> Company:
-    source = readers.open_source(file.path, file.label, file.options)
-    batch = next(source.batches, None)
+    with readers.open_source(file.path, file.label, file.options) as source:
+        batch = next(source.batches, None)
     if batch is None:
         raise Invalid(f"{file.label} has no row; it must hold the company.")
     row = batch.slice(0, 1).to_pylist()[0]

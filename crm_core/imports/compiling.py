@@ -26,6 +26,12 @@ from crm_core.imports.scratch import literal, quoted
 
 _SPACES = literal(" \t\r\n\u00a0\u3000")
 _ISO = r"^\d{4}-\d{1,2}-\d{1,2}([T ]\d{1,2}:.*)?$"
+_WHOLE = (
+    r"regexp_replace(regexp_replace({r}, '([T ]\d{1,2}:\d{2})(Z|[+-]\d{2}(:?\d{2})?)?$',"
+    r" '\1:00\2'), '(:\d{2}(?:\.\d+)?[+-]\d{2})(\d{2})$', '\1:\2')"
+)
+"""A time with its seconds and the colon of its offset, which ISO 8601 lets a writer leave out."""
+
 _YEARS = "between 1900 and 2200"
 
 
@@ -198,7 +204,7 @@ class Compiler:
             tries.append(f"timezone({zone}, try_strptime({{r}}, [{formats}]))")
         tries.append(
             f"case when regexp_matches({{r}}, {literal(_ISO)})"
-            " then try_cast({r} as timestamptz) end"
+            f" then try_cast({_WHOLE} as timestamptz) end"
         )
         value = f"timezone('UTC', coalesce({', '.join(tries)}))"
         return f"case when year({value}) {_YEARS} then {value} end"
@@ -339,7 +345,7 @@ def _date(dates: list[str]) -> str:
         tries.append(f"cast(try_strptime({{r}}, [{formats}]) as date)")
     tries.append(
         f"case when regexp_matches({{r}}, {literal(_ISO)})"
-        " then cast(try_cast({r} as timestamptz) as date) end"
+        f" then cast(try_cast({_WHOLE} as timestamptz) as date) end"
     )
     value = f"coalesce({', '.join(tries)})"
     return f"case when year({value}) {_YEARS} then {value} end"

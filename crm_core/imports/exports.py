@@ -74,7 +74,8 @@ def _custom_fields(session: Session, table: exchange.Table) -> list[str]:
         return []
     rows = session.execute(
         text(
-            f"select distinct k from {quoted(table.name)} t, jsonb_object_keys(t.custom) k order by 1"
+            f"select distinct k from {quoted(table.name)} t, jsonb_object_keys(t.custom) k "
+            "order by 1"
         )
     )
     return [str(row[0]) for row in rows]

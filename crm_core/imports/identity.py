@@ -8,6 +8,7 @@ from crm_core import exchange
 from crm_core.errors import Invalid, NotFound
 from crm_core.imports import readers
 from crm_core.imports.mapping import Mapping
+from crm_core.imports.rows import IGNORED
 
 NAME = "exchange"
 _ENDINGS = (".csv", ".parquet", ".xlsx", ".tsv", ".txt")
@@ -52,7 +53,8 @@ def build(path: Path) -> tuple[Mapping, list[str]]:
 
 def _table(file: Path) -> dict[str, object]:
     table = exchange.table(file.stem)
-    present = readers.open_source(file, file.name, readers.Options()).names
+    with readers.open_source(file, file.name, readers.Options()) as source:
+        present = [name for name in source.names if name not in IGNORED]
     for column in table.columns:
         if column.required and column.name not in present:
             raise MissingColumn(

@@ -143,8 +143,8 @@ class _Run:
     def read(self) -> None:
         """Copy every file into the scratch database, profile it, and derive the views."""
         for file in self.found:
-            source = readers.open_source(file.path, file.label, file.options)
-            rows = self.store.load(file.key, source, self.progress)
+            with readers.open_source(file.path, file.label, file.options) as source:
+                rows = self.store.load(file.key, source, self.progress)
             self.sources[file.key] = self.store.columns(file.key)
             self._profile(file, source, rows)
         for name, view in self.mapping.views.items():

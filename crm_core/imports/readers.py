@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from crm_core.errors import Invalid
 from crm_core.imports import limits, text_reader, workbook_reader
-from crm_core.imports.rows import LINE, PROBLEM, Source, unquote_formulas
+from crm_core.imports.rows import IGNORED, LINE, PROBLEM, Source, unquote_formulas
 
 Format = Literal["auto", "csv", "spaces", "fixed", "xlsx", "parquet"]
 _PARQUET_ROWS = 20_000
@@ -84,13 +84,19 @@ def open_source(path: Path, label: str, options: Options) -> Source:
         return _open_parquet(path, label)
     if kind == "zip":
         raise NotReadable(f"{label} is a zip archive; name the file inside it in the mapping.")
-    if options.format in ("spaces", "fixed"):
+    if options.format in ("spaces", "fixed") and not _is_of_rejected_rows(path):
         return text_reader.open_columns(
             path, label, encoding=options.encoding, widths=options.widths
         )
     return text_reader.open_delimited(
         path, label, encoding=options.encoding, delimiter=options.delimiter
     )
+
+
+def _is_of_rejected_rows(path: Path) -> bool:
+    """Return whether we wrote the file: rejected rows are CSV whatever the source was."""
+    with path.open("rb") as stream:
+        return IGNORED[0].encode() in stream.readline(limits.LONGEST_LINE)
 
 
 def _open_parquet(path: Path, label: str) -> Source:
@@ -102,7 +108,9 @@ def _open_parquet(path: Path, label: str) -> Source:
         ) from error
     names = list(file.schema_arrow.names)
     limits.check_header(label, names)
-    return Source(label, "parquet", None, None, names, _parquet_batches(file, names, label))
+    return Source(
+        label, "parquet", None, None, names, _parquet_batches(file, names, label), file.close
+    )
 
 
 def _parquet_batches(file: pq.ParquetFile, names: list[str], label: str) -> Iterator[pa.Table]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -32,6 +32,13 @@ class Source:
     delimiter: str | None
     names: list[str]
     batches: Iterator[pa.Table]
+    close: Callable[[], None]
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def table(

@@ -117,7 +117,7 @@ class Scratch:
     def batches(self, query: str, what: str) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a large query in batches. Raises QueryInvalid naming ``what``."""
         try:
-            reader = self._connection.execute(query).fetch_record_batch(_BATCH)
+            reader = self._connection.execute(query).to_arrow_reader(_BATCH)
             yield from reader
         except duckdb.Error as error:
             raise QueryInvalid(f"{what} does not run: {_said(error)}") from error

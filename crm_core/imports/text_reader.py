@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 import pyarrow as pa
 
@@ -28,10 +26,14 @@ def open_delimited(
     found = encodings.named(encoding, label) if encoding else encodings.detect(path)
     mark = delimiter or _sniff(path, label, found)
     lines = _Lines(path, label, found)
-    reader = csv.reader(lines, delimiter=mark, strict=True)
-    names = _header(reader, lines, label)
-    batches = _delimited_batches(reader, lines, names, label)
-    return Source(label, "csv", found.name, mark, names, batches)
+    try:
+        reader = csv.reader(lines, delimiter=mark, strict=True)
+        names = _header(reader, lines, label)
+    except BaseException:
+        lines.close()
+        raise
+    batches = _batches(_split(reader, lines, label), names)
+    return Source(label, "csv", found.name, mark, names, batches, lines.close)
 
 
 def open_columns(
@@ -43,17 +45,19 @@ def open_columns(
     """
     found = encodings.named(encoding, label) if encoding else encodings.detect(path)
     lines = _Lines(path, label, found)
-    if widths:
-        names = [name for name, _, _ in widths]
-        split = ([text[start:end].strip() for _, start, end in widths] for text in lines)
-        form = "fixed"
-    else:
-        split = (text.split() for text in lines)
-        names = next(split, [])
-        form = "spaces"
-    limits.check_header(label, names)
+    try:
+        if widths:
+            form, names = "fixed", [name for name, _, _ in widths]
+            split = ([text[start:end].strip() for _, start, end in widths] for text in lines)
+        else:
+            split = (text.split() for text in lines)
+            form, names = "spaces", next(split, [])
+        limits.check_header(label, names)
+    except BaseException:
+        lines.close()
+        raise
     batches = _batches(((row, lines.number) for row in split if any(row)), names)
-    return Source(label, form, found.name, None, names, batches)
+    return Source(label, form, found.name, None, names, batches, lines.close)
 
 
 class _Lines:
@@ -62,15 +66,16 @@ class _Lines:
     def __init__(self, path: Path, label: str, encoding: encodings.Encoding) -> None:
         self.path, self.label, self.encoding = path, label, encoding
         self.number = 0
+        self._stream = path.open(encoding=encoding.codec, newline="")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
 
     def __iter__(self) -> Iterator[str]:
-        with self.path.open("rb") as raw:
-            yield from self._checked(io.TextIOWrapper(raw, self.encoding.codec, newline=""))
-
-    def _checked(self, stream: TextIO) -> Iterator[str]:
         while True:
             try:
-                line = stream.readline(limits.LONGEST_LINE + 1)
+                line = self._stream.readline(limits.LONGEST_LINE + 1)
             except UnicodeDecodeError as error:
                 raise self._undecodable() from error
             if not line:
@@ -97,7 +102,11 @@ class _Lines:
 
 def _sniff(path: Path, label: str, encoding: encodings.Encoding) -> str:
     """Return the delimiter that splits the header into most columns."""
-    header = next(iter(_Lines(path, label, encoding)), "")
+    lines = _Lines(path, label, encoding)
+    try:
+        header = next(iter(lines), "")
+    finally:
+        lines.close()
     counts = {}
     for mark in _DELIMITERS:
         try:
@@ -120,12 +129,6 @@ def _header(reader: Iterator[list[str]], lines: _Lines, label: str) -> list[str]
     names = [name or f"column_{position}" for position, name in enumerate(names, 1)]
     limits.check_header(label, names)
     return names
-
-
-def _delimited_batches(
-    reader: Iterator[list[str]], lines: _Lines, names: list[str], label: str
-) -> Iterator[pa.Table]:
-    return _batches(_split(reader, lines, label), names)
 
 
 def _split(

@@ -31,14 +31,17 @@ def open_workbook(path: Path, label: str, *, sheet: str | None) -> Source:
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     except _BROKEN as error:
         raise limits.Damaged(f"{label} is a damaged or cut-off workbook; save it again.") from error
-    chosen = _choose(book, label, sheet)
-    rows = chosen.iter_rows(values_only=True)
     try:
+        rows = _choose(book, label, sheet).iter_rows(values_only=True)
         names = _header(next(rows, ()))
+        limits.check_header(label, names)
     except _BROKEN as error:
+        book.close()
         raise limits.Damaged(f"{label} is a damaged or cut-off workbook; save it again.") from error
-    limits.check_header(label, names)
-    return Source(label, "xlsx", None, None, names, _batches(rows, names, label))
+    except Invalid:
+        book.close()
+        raise
+    return Source(label, "xlsx", None, None, names, _batches(rows, names, label), book.close)
 
 
 def sheets(path: Path) -> list[str]:
