@@ -125,10 +125,12 @@ def _run_fill(settings: Settings, *, empty: bool) -> None:
 
 
 def fill(empty: bool = typer.Option(False, "--empty")) -> None:
-    """Do what is outstanding of the first start (run by 'winward up')."""
+    """Do what is outstanding of the first start (run by 'winward up').
+
+    SIGTERM ends it at once, wherever it is: what is not committed is done again next time.
+    """
     from serving.commandline import first_fill
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # end our own children too
     first_fill.run(configuration.load(), empty=empty)
 
 
