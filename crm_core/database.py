@@ -67,7 +67,11 @@ def create_engine(url: str, **options: Any) -> Engine:  # noqa: ANN401 - passed 
     for prefix in ("postgresql://", "postgres://"):
         if url.startswith(prefix):
             url = "postgresql+psycopg://" + url.removeprefix(prefix)
-    connect_args = {"options": "-c timezone=UTC", **options.pop("connect_args", {})}
+    # the server notices within seconds that a killed program will not read the answer
+    connect_args = {
+        "options": "-c timezone=UTC -c client_connection_check_interval=2s",
+        **options.pop("connect_args", {}),
+    }
     return _create_engine(url, pool_pre_ping=True, connect_args=connect_args, **options)
 
 
