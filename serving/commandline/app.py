@@ -9,6 +9,7 @@ import typer
 
 from crm_core.errors import CrmError
 from serving.commandline import (
+    advise,
     children,
     imports,
     models,
@@ -42,7 +43,7 @@ def _every_command(
         children.end_with(with_parent)
 
 
-for group in (up, status, imports, models, web, worker, passwords, simulate):
+for group in (up, status, imports, models, web, worker, passwords, simulate, advise):
     group.register(app)
 
 
