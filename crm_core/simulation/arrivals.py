@@ -28,6 +28,8 @@ from crm_core.simulation.weeks import Weeks, within_week
 from crm_core.simulation.world import World
 
 ORDINARY, CREATED_CLOSED, DUPLICATE = range(3)
+_DEEPEST_DISCOUNT = 1.3
+"""List price over the lowest amount at which a product is still offered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,20 +106,23 @@ def _deals(
         kind=np.where(closed, CREATED_CLOSED, ORDINARY),
         original=np.where(doubled & ~closed, 0, -1),
         source=choose(u[2], world.source_mix),
-        product=_products(segment, u[5]),
+        product=_products(segment, amount, u[5]),
         amount=np.where(closed, amount * 0.4, amount),
         contacts=np.minimum(1 + poisson(u[6], 0.4, most=3), firms.contacts[account]),
         noise=world.quality_sd * normal(u[7], u[8]),
     )
 
 
-def _products(segment: Integers, drawn: Floats) -> Integers:
-    """Return each deal's main product: larger customers buy larger instruments."""
-    result = np.zeros(len(segment), dtype=np.int64)
-    for s in range(3):
-        here: NDArray[np.bool_] = segment == s
-        result[here] = choose(drawn[here], tuple(p.segment_weight[s] for p in PRODUCTS))
-    return result
+def _products(segment: Integers, amount: Floats, drawn: Floats) -> Integers:
+    """Return each deal's main product: one that the amount pays for, by taste of the segment."""
+    price = np.asarray([product.list_price for product in PRODUCTS])
+    taste = np.asarray([product.segment_weight for product in PRODUCTS]).T[segment]
+    weight = np.where(price <= _DEEPEST_DISCOUNT * amount[:, None], taste, 0.0)
+    # what is too small for any instrument is a part of the smallest one
+    weight[weight.sum(axis=1) == 0, 0] = 1.0
+    edges = np.cumsum(weight, axis=1)
+    chosen: Integers = (drawn[:, None] * edges[:, -1:] > edges).sum(axis=1)
+    return chosen
 
 
 def _with_duplicates(deals: Arrivals, weeks: Weeks) -> Arrivals:
