@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -90,7 +92,9 @@ def _opened(*, trials: int | None = None) -> Iterator[Opened]:
     with database_urls(chosen) as urls, facts(urls["winward"]) as engine:
         with Session(engine) as session:
             company_calendar = calendar(session)
-        yield Opened(chosen, engine, urls, company_calendar, clock.now(), Steps(console))
+        # libraries print their own progress; a script that reads our result must not meet it
+        with contextlib.redirect_stdout(sys.stderr):
+            yield Opened(chosen, engine, urls, company_calendar, clock.now(), Steps(console))
 
 
 def _tell(result: dict[str, Any], *, as_json: bool, lines: list[str]) -> None:
@@ -119,7 +123,7 @@ def build(as_of: str | None = AS_OF, as_json: bool = AS_JSON) -> None:
                 progress=advance,
                 feast_url=opened.urls["feast"],
             )
-        _tell(report.as_json(), as_json=as_json, lines=wording.build(report))
+    _tell(report.as_json(), as_json=as_json, lines=wording.build(report))
 
 
 def train(
@@ -156,7 +160,7 @@ def train(
             promotion = _promoted(opened, trained.version, force=False)
             result["promotion"] = asdict(promotion)
             lines += wording.promotion(promotion)
-        _tell(result, as_json=as_json, lines=lines)
+    _tell(result, as_json=as_json, lines=lines)
 
 
 def _promoted(opened: Opened, version: str | None, *, force: bool) -> Promotion:
@@ -181,7 +185,7 @@ def promote(
     """Let a version of the win-rate model serve if it passes the gates; servers follow at once."""
     with _opened() as opened:
         found = _promoted(opened, version, force=force)
-        _tell(asdict(found), as_json=as_json, lines=wording.promotion(found))
+    _tell(asdict(found), as_json=as_json, lines=wording.promotion(found))
     if not found.promoted:
         raise NotPromoted(f"Version {found.version} does not serve; --force overrules the gates.")
 
