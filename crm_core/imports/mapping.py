@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -116,7 +117,10 @@ class ColumnSpec(_Strict):
     known_at: Literal["created"] | None = Field(
         default=None, description="`created`: the value was known when the deal began."
     )
-    unknown: Literal["reject", "null"] = Field(
+    unknown: Annotated[
+        Literal["reject", "null"],
+        BeforeValidator(lambda value: "null" if value is None else value),
+    ] = Field(
         default="reject",
         description="What to do with a reference to a record that does not exist.",
     )
@@ -277,10 +281,21 @@ def load(name: str | Path) -> tuple[Mapping, bytes]:
     return parse(content, text), content
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which only true and false are booleans: ``on``, ``yes`` and ``no`` are words."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:bool"]
+    for letter, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf"))
+
+
 def parse(content: bytes, label: str) -> Mapping:
     """Return the mapping that YAML text describes. Raises MappingInvalid."""
     try:
-        value = yaml.safe_load(content)
+        value = _Loader(content).get_single_data()
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise MappingInvalid(
             f"Mapping {label} is not YAML: {' '.join(str(error).split())}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import ParseError
@@ -26,37 +26,44 @@ def open_workbook(path: Path, label: str, *, sheet: str | None) -> Source:
 
     Raises Damaged when the file is cut off, Refused for bombs, Invalid for a missing sheet.
     """
-    _check(path, label)
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except _BROKEN as error:
-        raise limits.Damaged(f"{label} is a damaged or cut-off workbook; save it again.") from error
+    book, close = _open(path, label)
     try:
         rows = _choose(book, label, sheet).iter_rows(values_only=True)
         names = _header(next(rows, ()))
         limits.check_header(label, names)
     except _BROKEN as error:
-        book.close()
+        close()
         raise limits.Damaged(f"{label} is a damaged or cut-off workbook; save it again.") from error
     except Invalid:
-        book.close()
+        close()
         raise
-    return Source(label, "xlsx", None, None, names, _batches(rows, names, label), book.close)
+    return Source(label, "xlsx", None, None, names, _batches(rows, names, label), close)
 
 
 def sheets(path: Path) -> list[str]:
     """Return the names of a workbook's sheets."""
-    _check(path, path.name)
-    try:
-        book = openpyxl.load_workbook(path, read_only=True)
-    except _BROKEN as error:
-        raise limits.Damaged(
-            f"{path.name} is a damaged or cut-off workbook; save it again."
-        ) from error
+    book, close = _open(path, path.name)
     try:
         return list(book.sheetnames)
     finally:
+        close()
+
+
+def _open(path: Path, label: str) -> tuple[Any, Callable[[], None]]:
+    """Return a workbook, whatever its name ends in, and what closes it."""
+    _check(path, label)
+    stream = path.open("rb")
+    try:
+        book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
+    except _BROKEN as error:
+        stream.close()
+        raise limits.Damaged(f"{label} is a damaged or cut-off workbook; save it again.") from error
+
+    def close() -> None:
         book.close()
+        stream.close()
+
+    return book, close
 
 
 def _check(path: Path, label: str) -> None:
