@@ -13,11 +13,12 @@ from crm_core.database import create_engine
 from crm_core.errors import Invalid
 from crm_core.settings import Settings
 from serving import errors, security
-from serving.api import health, me, opportunities, reference
+from serving.api import advice, health, kpis, me, opportunities, reference
 from serving.api import session as api_session
 from serving.champions import Champions
 from serving.dependencies import enforce
 from serving.web import deals, entrance, pages
+from serving.web import kpis as kpi_pages
 
 ROUTERS = (
     health.router,
@@ -25,8 +26,11 @@ ROUTERS = (
     api_session.router,
     me.router,
     opportunities.router,
+    advice.router,
+    kpis.router,
     entrance.router,
     deals.router,
+    kpi_pages.router,
 )
 
 

@@ -1,14 +1,15 @@
-"""The pages of deals: the list, and one deal."""
+"""The pages of deals: the day's list, one deal, and the answers to its advice."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Form, Path, Query
 from fastapi.responses import RedirectResponse, Response
 
-from serving import deals
-from serving.deals import DealQuery
+from serving import deals, logins, workday
+from serving.coaching import recommend
+from serving.deals import Blank, DealQuery
 from serving.dependencies import (
     Configured,
     May,
@@ -34,12 +35,12 @@ def start() -> Response:
 @router.get("/deals")
 @allow(SIGNED_IN)
 def list_page(
-    query: Annotated[DealQuery, Query()], frame: Framed, _viewer: SignedIn,
+    query: Annotated[DealQuery, Query()], frame: Framed, viewer: SignedIn,
     session: SessionOfRequest, may: May, now: Now,
 ) -> Response:  # fmt: skip
-    """Show the deals the viewer may see."""
-    view = deals.list_deals(session, visibility=may, query=query, as_of=now)
-    return pages.render("deals.html", frame, query=query, view=view, may=may)
+    """Show the day's numbers, where to start, and the deals the viewer may see."""
+    day = workday.workday(session, viewer=viewer, visibility=may, query=query, now=now)
+    return pages.render("deals.html", frame, query=query, view=day.view, day=day, may=may)
 
 
 @router.get("/deals/{opportunity_id}")
@@ -53,7 +54,26 @@ def deal_page(
     score = deals.score_of_open(
         session, view, visibility=may, champion=champion, settings=settings, now=now
     )
+    advised = recommend.for_deal(session, opportunity_id, visibility=may, now=now)
     return pages.render(
-        "deal.html", frame, view=view, score=score,
+        "deal.html", frame, view=view, score=score, advised=advised,
         waterfall=charts.waterfall(score) if score else None, line=charts.line(view.past_scores),
     )  # fmt: skip
+
+
+@router.post("/recommendations/{recommendation_id}")
+@allow(SIGNED_IN)
+def answer(
+    recommendation_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
+    response: Annotated[Literal["done", "snoozed", "dismissed"], Form()],
+    viewer: SignedIn, session: SessionOfRequest, may: May, now: Now,
+    reason: Annotated[str | None, Blank, Form(max_length=500)] = None,
+    snooze_days: Annotated[int | None, Blank, Form(ge=1, le=90)] = None,
+    back: Annotated[str, Form(max_length=2000)] = "/",
+) -> Response:  # fmt: skip
+    """Write down what the viewer did with a recommendation and go back to where they were."""
+    workday.answer(
+        session, recommendation_id, viewer=viewer, visibility=may, response=response,
+        reason=reason, snooze_days=snooze_days, now=now,
+    )  # fmt: skip
+    return RedirectResponse(logins.own_path(back), status_code=303)

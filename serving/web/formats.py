@@ -13,7 +13,7 @@ from crm_core.money import Money
 
 ABSENT = "–"
 MoneyStyle = Literal["whole", "exact", "compact"]
-NumberStyle = Literal["plain", "percent", "points", "decimal"]
+NumberStyle = Literal["plain", "whole", "percent", "points", "decimal"]
 TimeStyle = Literal["day", "short", "time", "clock", "month"]
 
 _TIMES = {
@@ -57,7 +57,7 @@ def number(value: float | Decimal | None, *, locale: Locale, style: NumberStyle 
         return str(numbers.format_percent(value, locale=locale))
     if style == "points":
         return str(numbers.format_decimal(100 * value, format="+0.0;−0.0", locale=locale))
-    pattern = "#,##0.000" if style == "decimal" else None
+    pattern = {"decimal": "#,##0.000", "whole": "#,##0"}.get(style)
     return str(numbers.format_decimal(value, format=pattern, locale=locale))
 
 

@@ -17,6 +17,8 @@ ERRORS = (
     _("Too many failed log-ins; wait up to 15 minutes and try again."),
     _("There is no such deal among those you may see."),
     _("There is nothing at this address."),
+    _("A dismissal needs a reason; say why the advice does not fit."),
+    _("A snooze must end in the future; choose a later day."),
     _("This address does not take this method."),
     _("The request is too large."),
     _("Your role may not do this; ask an administrator."),
@@ -74,6 +76,14 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "staff": _("Staff"),
     },
     "outcome": {"won": _("Won"), "lost": _("Lost")},
+    "response": {"done": _("Done"), "snoozed": _("Snoozed"), "dismissed": _("Dismissed")},
+    "dismissal": {
+        "already_done": _("It is already done"),
+        "wrong_facts": _("The record is wrong"),
+        "bad_time": _("Not the right time"),
+        "does_not_fit": _("It does not fit this customer"),
+        "other": _("Another reason"),
+    },
     "forecast": {
         "pipeline": _("Pipeline"),
         "best_case": _("Best case"),

@@ -87,7 +87,10 @@ def a_deal(session, deal_id, owner, number):
         )
     )  # fmt: skip
     session.flush()
-    for field, value in (("stage", "Qualify"), ("amount", "100"), ("owner_id", owner)):
+    for field, value in (
+        ("stage", "Qualify"), ("expected_close_on", "2026-06-29"),
+        ("amount", str(100 * 10**number)), ("owner_id", owner),
+    ):  # fmt: skip
         session.add(
             OpportunityEvent(opportunity_id=deal_id, field=field, new_value=value,
                              occurred_at=created, recorded_at=created)

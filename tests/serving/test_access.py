@@ -17,11 +17,22 @@ HTML = {"accept": "text/html"}
 ABOUT_ONE_DEAL = {
     ("GET", "/api/v1/opportunities/{opportunity_id}"),
     ("GET", "/api/v1/opportunities/{opportunity_id}/score"),
+    ("GET", "/api/v1/opportunities/{opportunity_id}/advice"),
     ("GET", "/deals/{opportunity_id}"),
+}
+ABOUT_ADVICE = {
+    ("POST", "/api/v1/recommendations/{recommendation_id}/response"),
+    ("POST", "/recommendations/{recommendation_id}"),
+}
+ABOUT_NUMBERS = {
+    ("GET", "/api/v1/kpis"),
+    ("GET", "/api/v1/kpis/{metric}/rows"),
+    ("GET", "/kpis/{metric}"),
 }
 ABOUT_ALL_DEALS = {("GET", "/api/v1/opportunities"), ("GET", "/deals")}
 SIGNED_IN_ONLY = {
     ("GET", "/api/v1/me"),
+    ("GET", "/api/v1/advice/today"),
     ("GET", "/"),
     ("DELETE", "/api/v1/session"),
     ("POST", "/logout"),
@@ -35,7 +46,7 @@ PUBLIC = {
     ("POST", "/login"),
     ("POST", "/api/v1/session"),
 }
-MATRIX = ABOUT_ONE_DEAL | ABOUT_ALL_DEALS | SIGNED_IN_ONLY | PUBLIC
+MATRIX = ABOUT_ONE_DEAL | ABOUT_ALL_DEALS | ABOUT_ADVICE | ABOUT_NUMBERS | SIGNED_IN_ONLY | PUBLIC
 
 
 def routes(app):
@@ -51,6 +62,14 @@ def deal_ids():
     return {f"deal of {owner or 'nobody'}": owner for owner in OWNERS}
 
 
+def filled(path):
+    return (
+        path.replace("{opportunity_id}", "deal of rep")
+        .replace("{recommendation_id}", "1")
+        .replace("{metric}", "pipeline")
+    )
+
+
 class TestTheMatrix:
     def test_names_every_route(self, app):
         assert routes(app) == MATRIX
@@ -58,7 +77,7 @@ class TestTheMatrix:
     def test_lets_nobody_in_without_a_login(self, app):
         client = TestClient(app, follow_redirects=False)
         for method, path in MATRIX - PUBLIC:
-            answer = client.request(method, path.replace("{opportunity_id}", "deal of rep"))
+            answer = client.request(method, filled(path))
             assert answer.status_code == 401, (method, path)
 
     def test_shows_each_deal_to_exactly_who_may_see_it(self, signed_in):
@@ -85,6 +104,32 @@ class TestTheMatrix:
             page = client.get("/deals?limit=200", headers=HTML).text
             assert set(re.findall(r"Secret (deal of \w+)", page)) == mine, user
 
+    def test_takes_an_answer_to_exactly_the_advice_one_may_see(self, signed_in):
+        first = signed_in("stranger").get("/api/v1/opportunities/deal of stranger/advice").json()
+        number = first["actions"][0]["id"]
+        for user in PEOPLE:
+            client = signed_in(user)
+            answer = client.post(
+                f"/api/v1/recommendations/{number}/response", json={"response": "done"}
+            )
+            page = client.post(f"/recommendations/{number}", data={"response": "done"})
+            may = "stranger" in SEES[user]
+            assert (answer.status_code, page.status_code) == ((200, 303) if may else (404, 404))
+        missing = signed_in("rep").post(
+            "/api/v1/recommendations/999999/response", json={"response": "done"}
+        )
+        assert missing.status_code == 404
+
+    def test_computes_numbers_from_exactly_the_visible_rows(self, signed_in):
+        for user in PEOPLE:
+            client = signed_in(user)
+            behind = client.get("/api/v1/kpis/pipeline/rows").json()
+            mine = {d for d, owner in deal_ids().items() if owner in SEES[user]}
+            assert {row["row_id"] for row in behind["rows"]} <= mine, user
+            page = client.get("/kpis/pipeline", headers=HTML)
+            assert page.status_code == 200
+            assert set(re.findall(r"Secret (deal of \w+)", page.text)) <= mine, user
+
     def test_a_filter_reaches_no_further_than_the_list(self, signed_in):
         client = signed_in("rep")
         for query in ("owner=stranger", "q=stranger", "status=all&q=Secret&owner=admin"):
@@ -107,6 +152,9 @@ class TestNonInterference:
         "/deals",
         "/deals?status=all&sort=p_win",
         "/deals/deal%20of%20rep",
+        "/kpis/pipeline",
+        "/api/v1/kpis",
+        "/api/v1/advice/today",
         "/api/v1/me",
         "/api/v1/opportunities?sort=-amount&limit=1",
         "/api/v1/opportunities?q=e&sort=touched",

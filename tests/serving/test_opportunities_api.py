@@ -78,8 +78,9 @@ class TestTheList:
 class TestOneDeal:
     def test_tells_facts_changes_contacts_activities_and_past_scores(self, signed_in):
         deal = signed_in("rep").get(f"{LIST}/deal of rep").json()
-        assert [c["field"] for c in deal["changes"]] == ["owner_id", "amount", "stage"]
-        assert deal["changes"][1]["new"] == {"amount": "100.00", "currency": "USD"}
+        fields = [c["field"] for c in deal["changes"]]
+        assert fields == ["owner_id", "amount", "expected_close_on", "stage"]
+        assert deal["changes"][1]["new"] == {"amount": "10000.00", "currency": "USD"}
         assert deal["changes"][0]["new"] == "Rep"
         assert [c["name"] for c in deal["contacts"]] == ["Li Wei"]
         assert (deal["activities_total"], deal["activities"][0]["kind"]) == (1, "call")
