@@ -10,8 +10,9 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ from crm_core.settings import Settings
 from features import snapshots
 from features.categories import MOST_VALUES
 from features.opportunity import CATEGORY_NAMES
+from serving import live_facts
 from serving.champions import WIN_RATE, Champion
 from serving.explanations import (
     Effect,
@@ -124,7 +126,10 @@ def score_one(
     pairs = pd.DataFrame({"entity_id": [opportunity_id], "as_of": [pd.Timestamp(as_of)]})
     stood = standings(session, opportunity_ids=[opportunity_id], as_of=as_of)
     (view,) = _views(
-        _engine(session), pairs, stood={as_of: stood}, champion=champion, settings=settings
+        partial(live_facts.rows, session, settings=settings),
+        pairs,
+        stood={as_of: stood},
+        champion=champion,
     )
     write_down(session, [view], scored_at=scored_at)
     return view
@@ -175,11 +180,6 @@ def score_pairs(
     return _score(engine, pairs, stood, champion, settings, scored_at)
 
 
-def _engine(session: Session) -> Engine:
-    bind = session.get_bind()
-    return bind if isinstance(bind, Engine) else bind.engine
-
-
 def write_down(session: Session, views: Sequence[ScoreView], *, scored_at: dt.datetime) -> int:
     """Log what was said of the deals that exist; return how many."""
     known = [view for view in views if not view.is_unknown]
@@ -194,19 +194,19 @@ def _score(
     settings: Settings,
     scored_at: dt.datetime,
 ) -> list[ScoreView]:
-    views = _views(engine, pairs, stood=stood, champion=champion, settings=settings)
+    make_rows = partial(snapshots.rows, engine, settings=settings)
+    views = _views(make_rows, pairs, stood=stood, champion=champion)
     with transaction(engine) as session:
         write_down(session, views, scored_at=scored_at)
     return views
 
 
 def _views(
-    engine: Engine,
+    make_rows: Callable[..., pd.DataFrame],
     pairs: pd.DataFrame,
     *,
     stood: Mapping[dt.datetime, Mapping[str, Standing]],
     champion: Champion | None,
-    settings: Settings,
 ) -> list[ScoreView]:
     """Return one view per pair, in order: abstentions first decided, the others scored at once."""
     asked = [
@@ -222,7 +222,7 @@ def _views(
     live = [pair for pair in asked if pair not in silent]
     if live and champion is not None:
         frame = pd.DataFrame(live, columns=["entity_id", "as_of"]).drop_duplicates()
-        rows = snapshots.rows(engine, frame, settings=settings, columns=champion.bundle.features)
+        rows = make_rows(frame, columns=champion.bundle.features)
         scored = {(view.opportunity_id, view.as_of): view for view in explained(champion, rows)}
     version = None if champion is None else champion.version
     return [

@@ -150,6 +150,20 @@ class TestScoreOne:
     ) -> None:
         assert one(company, settings, "young", champion) == views[1]
 
+    def test_sees_a_change_as_soon_as_it_is_recorded(
+        self, company: Engine, settings: Settings, champion: Champion
+    ) -> None:
+        before = one(company, settings, "young", champion)
+        with transaction(company) as session:
+            session.add(_event("young", "expected_close_on", "2026-05-30", 30))
+        after = one(company, settings, "young", champion)
+        assert after.row_hash != before.row_hash
+        batch = scoring.score_many(
+            company, opportunity_ids=["young"], as_of=AS_OF, champion=champion, settings=settings,
+            scored_at=SCORED_AT,
+        )  # fmt: skip
+        assert batch == [after]
+
     def test_abstains_on_a_deal_that_is_closed(
         self, company: Engine, settings: Settings, champion: Champion
     ) -> None:
