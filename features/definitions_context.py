@@ -176,11 +176,6 @@ REP = (
         "负责人的赢单几率是平均的 {value} 倍", monotone=1,
     ),
     Feature(
-        "rep_closed", "rep", "log_count", "Deals the owner closed", "负责人已结商机数",
-        "The owner closed {value} deals recently", "负责人近期结了 {value} 个商机",
-        zero_en="The owner has not closed a deal yet", zero_zh="负责人尚未结单",
-    ),
-    Feature(
         "rep_open_deals", "rep", "count", "The owner's other open deals", "负责人其他进行中商机",
         "The owner has {value} other open deals", "负责人还有 {value} 个进行中的商机",
         zero_en="The owner has no other open deal", zero_zh="负责人没有其他进行中的商机",
@@ -200,42 +195,17 @@ REP = (
 
 CALENDAR = (
     Feature(
-        "created_hour", "calendar", "hour", "Hour of creation", "创建时刻",
-        "The deal was created around {value}", "商机创建于 {value} 左右",
-    ),
-    Feature(
-        "created_weekday", "calendar", "weekday", "Weekday of creation", "创建于星期几",
-        "The deal was created on a {value}", "商机创建于{value}",
-    ),
-    Feature(
-        "month", "calendar", "month", "Month", "月份",
-        "The month is {value}", "当前为 {value} 月",
-    ),
-    Feature(
         "week_of_quarter", "calendar", "week", "Week of the quarter", "季度第几周",
         "Week {value} of the quarter", "本季度第 {value} 周",
     ),
     Feature(
         "company_rate", "calendar", "share", "The company's win rate", "公司赢单率",
-        "The company wins {value} of its deals", "公司赢下 {value} 的商机",
+        "The company lately wins {value} of its deals", "公司近期赢下 {value} 的商机",
+        monotone=1,
     ),
     Feature(
         "company_rate_28", "calendar", "share", "The company's win rate in 28 days",
         "公司 28 天赢单率", "{value} of the deals closed in the last 28 days were won",
-        "最近 28 天结单的 {value} 赢单",
-    ),
-    Feature(
-        "company_rate_90", "calendar", "share", "The company's win rate in 90 days",
-        "公司 90 天赢单率", "{value} of the deals closed in the last 90 days were won",
-        "最近 90 天结单的 {value} 赢单",
-    ),
-    Feature(
-        "company_open_deals", "calendar", "log_count", "The company's open deals",
-        "公司进行中商机", "The company has {value} open deals", "公司有 {value} 个进行中的商机",
-    ),
-    Feature(
-        "company_new_28", "calendar", "log_count", "The company's new deals in 28 days",
-        "公司 28 天内新商机", "{value} deals were created in the last 28 days",
-        "最近 28 天公司新增 {value} 个商机",
+        "最近 28 天结单的 {value} 赢单", monotone=1,
     ),
 )  # fmt: skip

@@ -189,6 +189,7 @@ def _contacts(history: History) -> tuple[Timeline, Bools]:
         ]
     )
     known = np.concatenate([named["added_at"].to_numpy(np.int64), line.known])
+    known = history.visible_from(owner, known)
     met, whom, since = _first_meetings(owner, contact, known)
     line = Timeline(met, since, since, owners=len(history))
     senior = np.append(history.facts.contacts["seniority"].isin(_SENIOR).to_numpy(), False)

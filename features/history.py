@@ -89,6 +89,12 @@ class History:
         self.user_index = pd.Index(facts.users["id"])
         self._made: dict[Hashable, object] = {}
 
+    def visible_from(self, deal: Ints, recorded: Ints) -> Ints:
+        """Return when each fact about a deal could be seen: not before the deal was known."""
+        if not len(self):
+            return recorded
+        return np.where(deal >= 0, np.maximum(recorded, self.known[deal]), recorded)
+
     def once(self, name: Hashable, make: Callable[[], T]) -> T:
         """Return what ``make`` gives, made the first time the name is asked for.
 
@@ -129,7 +135,8 @@ class History:
                 "value": events["new_value"].to_numpy(object),
             }
         )
-        fields = events["field"].to_numpy(object)
+        fields = events["field"].to_numpy(object)[deal >= 0]
+        table = table[deal >= 0]
         return {str(field): table[fields == field] for field in pd.unique(fields)}
 
     def events(self, field: str) -> tuple[Timeline, pd.Series]:
@@ -146,7 +153,7 @@ class History:
         # custom events each carry other fields, so a later one does not replace an earlier one
         until = None if field == "custom" else superseded((deal, occurred), recorded)
         line = Timeline(
-            deal, occurred, recorded,
+            deal, occurred, self.visible_from(deal, recorded),
             owners=len(self), tie=table["sequence"].to_numpy(np.int64), until=until,
         )  # fmt: skip
         return line, table["value"].iloc[line.order].reset_index(drop=True)
@@ -175,7 +182,8 @@ class History:
         recorded = np.concatenate(
             [t["recorded"].to_numpy(np.int64) for t in tables] or [self.known[:0]]
         )
-        later = (deal >= 0) & (occurred > self.created[deal]) if len(deal) else deal >= 0
+        later = occurred > self.created[deal]
+        recorded = self.visible_from(deal, recorded)
         return Timeline(deal[later], occurred[later], recorded[later], owners=len(self))
 
     def stage_at(self, pairs: Pairs) -> tuple[Ints, Ints]:
@@ -293,9 +301,9 @@ class History:
         recorded = table["recorded_at"].to_numpy(np.int64)
         number = pd.factorize(table["id"])[0].astype(np.int64)
         corrected = len(number) and number.max() + 1 < len(number)
+        deal = positions(self.deal_index, table["opportunity_id"])
         return Timeline(
-            positions(self.deal_index, table["opportunity_id"]),
-            table["occurred_at"].to_numpy(np.int64), recorded,
+            deal, table["occurred_at"].to_numpy(np.int64), self.visible_from(deal, recorded),
             owners=len(self), until=superseded((number,), recorded) if corrected else None,
             tie=pd.util.hash_array(table["id"].to_numpy(object)).astype(np.int64),
         )  # fmt: skip

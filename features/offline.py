@@ -29,7 +29,7 @@ from features.feast_runtime import (
 )
 
 _TIME = "event_timestamp"
-_ROW = "__asked"
+_ROW, _AT = "__asked", "__at"
 
 
 class NotAnEntityFrame(Invalid):
@@ -204,7 +204,7 @@ def _pull(
 
 
 def _connect(threads: int) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(config={"threads": threads, "TimeZone": "UTC"})
+    return duckdb.connect(config={"threads": threads})
 
 
 def _path(source: DataSource) -> str:
@@ -238,30 +238,36 @@ def join(
     time to live; of values with the same timestamp the one created last counts. With
     ``known_only`` a value counts from its creation on at the earliest.
     """
-    asked = entities.reset_index(drop=True)
-    moments = pd.to_datetime(asked[_TIME], utc=True)
-    asked[_TIME] = moments.astype("datetime64[us, UTC]")
-    asked[_ROW] = range(len(asked))
+    moments = pd.to_datetime(entities[_TIME], utc=True).astype("datetime64[us, UTC]")
+    keys = sorted({key for view in views for _, key in view.keys})
+    # instants are compared as microseconds: DuckDB then needs no time-zone data
+    asked = {key: pa.Array.from_pandas(entities[key]) for key in keys}
+    asked[_AT] = pa.array(moments.astype("int64").to_numpy())
+    asked[_ROW] = pa.array(range(len(entities)), pa.int64())
     with _connect(threads) as connection:
-        connection.register("asked", pa.Table.from_pandas(asked, preserve_index=False))
-        parts = [f"e.{quoted(str(name))}" for name in entities.columns]
-        joins = ""
+        connection.register("asked", pa.table(asked))
+        parts, joins = ["0 as __nothing"], ""
         for number, view in enumerate(views):
             alias = f"v{number}"
-            known = f"k{number}"
-            connection.execute(f"create temp view {known} as {_valid(view, known_only)}")
+            connection.execute(f"create temp view k{number} as {_valid(view, known_only)}")
             on = " and ".join(f"e.{quoted(b)} = {alias}.{quoted(a)}" for a, b in view.keys)
-            joins += f" asof left join {known} {alias} on {on} and e.{_TIME} >= {alias}.__from"
+            joins += f" asof left join k{number} {alias} on {on} and e.{_AT} >= {alias}.__from"
             parts += [_value(alias, view, *feature) for feature in view.features]
         query = f"select {', '.join(parts)} from asked e{joins} order by e.{_ROW}"  # noqa: S608
-        return connection.execute(query).to_arrow_table()
+        found = connection.execute(query).to_arrow_table().drop_columns("__nothing")
+    given = entities.reset_index(drop=True)
+    given[_TIME] = moments.reset_index(drop=True)
+    table = pa.Table.from_pandas(given, preserve_index=False)
+    for name in found.column_names:
+        table = table.append_column(name, found[name])
+    return table
 
 
 def _value(alias: str, view: View, column: str, name: str) -> str:
     """Return the SQL of one feature, null once it has expired."""
     value = f"{alias}.{quoted(column)}"
     if view.seconds_to_live:
-        fresh = f"e.{_TIME} - {alias}.__time <= to_seconds({view.seconds_to_live})"
+        fresh = f"e.{_AT} - {alias}.__time <= {int(view.seconds_to_live * 1_000_000)}"
         value = f"case when {fresh} then {value} end"
     return f"{value} as {quoted(name)}"
 
@@ -270,7 +276,8 @@ def _valid(view: View, known_only: bool) -> str:
     """Return SQL of a view's rows with the instant ``__from`` which each is valid from."""
     path = view.source.replace("'", "''")
     keys = ", ".join(quoted(key) for key, _ in view.keys)
-    time, created = quoted(view.time), quoted(view.created or view.time)
+    time = f"epoch_us({quoted(view.time)})"
+    created = f"epoch_us({quoted(view.created or view.time)})"
     features = ", ".join(quoted(column) for column, _ in view.features)
     rows = f"select {keys}, {features}, {time} as __time, {created} as __created"
     source = f"({rows} from read_parquet('{path}'))"

@@ -38,6 +38,12 @@ class CopyOnlineStore(PostgreSQLOnlineStore):  # type: ignore[misc]  # Feast is 
         self._conn.set_autocommit(autocommit)
         yield self._conn
 
+    def close(self) -> None:
+        """Close the connection, if one was opened."""
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
     def online_write_batch(
         self,
         config: RepoConfig,

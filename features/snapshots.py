@@ -116,9 +116,9 @@ def _publish(made: Build, feast_url: str, settings: Settings) -> None:
     # Feast takes seconds to import; live rows do not need it
     from features import store  # noqa: PLC0415
 
-    door = store.feature_store(feast_url, settings)
-    store.apply(door, made)
-    store.materialize(door, made)
+    with store.opened(feast_url, settings) as door:
+        store.apply(door, made)
+        store.materialize(door, made)
 
 
 def _asked(history: History, as_of: int) -> tuple[pd.DataFrame, np.ndarray]:

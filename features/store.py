@@ -7,11 +7,13 @@ Every retrieval filters by when a value was known.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import make_url, text
 
 from crm_core.settings import Settings
 from features.builds import CREATED, JOIN_KEY, MOMENT, Build, latest_build
@@ -67,12 +69,24 @@ def _feature_view(build: Build, name: str, columns: Sequence[str]) -> FeatureVie
     )  # fmt: skip
 
 
-def feature_store(feast_url: str, settings: Settings) -> FeatureStore:
-    """Return Feast configured in code: SQL registry and online store in one database."""
+@contextmanager
+def opened(feast_url: str, settings: Settings) -> Iterator[FeatureStore]:
+    """Yield Feast configured in code; its connections are closed when the block ends."""
+    store = FeatureStore(config=_configuration(feast_url, settings))
+    try:
+        yield store
+    finally:
+        store._get_provider().online_store.close()
+        for engine in {store.registry.write_engine, store.registry.read_engine}:
+            engine.dispose()
+
+
+def _configuration(feast_url: str, settings: Settings) -> RepoConfig:
+    """Return the configuration: SQL registry and online store in one database."""
     url = make_url(feast_url)
     host = url.query.get("host") or url.host or "localhost"
     port = url.query.get("port") or url.port or 5432
-    config = RepoConfig(
+    return RepoConfig(
         project=PROJECT,
         provider="local",
         registry={"registry_type": "sql", "path": feast_url, "cache_ttl_seconds": 3600},
@@ -91,7 +105,6 @@ def feature_store(feast_url: str, settings: Settings) -> FeatureStore:
         },
         entity_key_serialization_version=3,
     )
-    return FeatureStore(config=config)
 
 
 def apply(store: FeatureStore, build: Build) -> None:
@@ -110,9 +123,9 @@ def training_frame(*, as_of: dt.datetime, settings: Settings, feast_url: str) ->
     """
     build = latest_build(settings, as_of=as_of)
     landmarks = pd.read_parquet(build.folder / "landmarks.parquet")
-    store = feature_store(feast_url, settings)
-    _register(store, build)
-    frame = historical(store, landmarks)
+    with opened(feast_url, settings) as store:
+        _register(store, build)
+        frame = historical(store, landmarks)
     frame = frame.rename(columns={JOIN_KEY: KEYS[0], MOMENT: KEYS[1]})
     frame = frame[[*KEYS, *GROUP_COLUMNS, WEIGHT, *build.columns]]
     return check(frame, columns=build.columns, as_of=as_of)
@@ -141,16 +154,17 @@ def historical(store: FeatureStore, entity_rows: pd.DataFrame) -> pd.DataFrame:
 
 def materialize(store: FeatureStore, build: Build) -> None:
     """Put the rows as of the build's cut (the open deals') online and drop all others."""
-    store.materialize(start_date=build.as_of, end_date=build.as_of, feature_views=list(build.views))
-    engine = create_engine(store.config.registry.path)
-    with engine.begin() as connection:
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # Feast prints
+        store.materialize(
+            start_date=build.as_of, end_date=build.as_of, feature_views=list(build.views)
+        )
+    with store.registry.write_engine.begin() as connection:
         for view in feature_views(build):
             table = table_name(store.config, view)
             connection.execute(
                 text(f'delete from "{table}" where event_ts <> :cut'),  # noqa: S608 - our names
                 {"cut": build.as_of},
             )
-    engine.dispose()
 
 
 def online_rows(store: FeatureStore, ids: Sequence[str], *, columns: Sequence[str]) -> pd.DataFrame:

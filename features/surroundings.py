@@ -97,7 +97,7 @@ def rep(history: History, pairs: Pairs, rates: Rates) -> Columns:
     """Return the owner's record, load and tenure; NaN where nobody owns the deal."""
     owner = history.owner_at(pairs)
     ends = history.endings
-    theta, closed = rates.theta(
+    theta, _ = rates.theta(
         "owner",
         lambda: (ends, history.owner_at(Pairs(ends.deal, ends.counted))),
         owner,
@@ -111,7 +111,6 @@ def rep(history: History, pairs: Pairs, rates: Rates) -> Columns:
     nobody = owner < 0
     return {
         "rep_lift": rates.lift(theta),
-        "rep_closed": np.log1p(closed),
         "rep_open_deals": np.where(
             nobody, np.nan, history.load_ladder.upto(owner, pairs.at)[0] - mine
         ),
@@ -125,42 +124,20 @@ def _births_by_owner(history: History) -> Ladder:
     return Ladder(history.owner_at(Pairs(deal, known)), known, np.ones(len(deal)))
 
 
-def _company_ladders(history: History) -> tuple[Ladder, Ladder]:
-    """Return the running numbers of deals created and of deals ended."""
-    deal, known = history.births
-    ends = history.endings
-    return (
-        Ladder(np.zeros(len(deal), np.int64), known, np.ones(len(deal))),
-        Ladder(np.zeros(len(ends.deal), np.int64), ends.known, ends.sign),
-    )
-
-
 def calendar(history: History, pairs: Pairs, rates: Rates) -> Columns:
-    """Return the season on the company's clock and how the company did lately."""
+    """Return the week of the fiscal quarter and how the company did lately.
+
+    Neither the hour or weekday of creation, nor the month, nor the number of open deals is a
+    feature: on a log of months they tell the date, and the date does not extrapolate. The
+    company's own rate may only raise the probability (its sign is constrained), so that it
+    cannot be used to tell one month from another.
+    """
     zone, first_month = history.facts.calendar.time_zone, history.facts.calendar.first_month
-    born = local(history.created[pairs.deal], zone)
     now = local(pairs.at, zone)
     start, _ = quarter_bounds(now, first_month)
     today = now.normalize().to_numpy().astype("datetime64[D]").astype(np.float64)
-    one = np.zeros(len(pairs), np.int64)
-    births, closed = history.once("company load", lambda: _company_ladders(history))
-    created = births.upto(one, pairs.at)[0]
-    recent = created - births.upto(one, pairs.at - 28 * DAY)[0]
     return {
-        "created_hour": _hour(born),
-        "created_weekday": born.dayofweek.to_numpy().astype(np.float64),
-        "month": now.month.to_numpy().astype(np.float64),
         "week_of_quarter": (today - start) // 7 + 1,
         "company_rate": np.where(rates.endings_known, rates.company, np.nan),
         "company_rate_28": rates.recent(28),
-        "company_rate_90": rates.recent(90),
-        "company_open_deals": np.log1p(np.maximum(created - closed.upto(one, pairs.at)[0], 0)),
-        "company_new_28": np.log1p(recent),
     }
-
-
-def _hour(times: pd.DatetimeIndex) -> Floats:
-    """Return the hour with its fraction; NaN where the record has dates only (midnight)."""
-    hour = (times.hour + times.minute / 60).to_numpy().astype(np.float64)
-    exact = np.asarray(times == times.normalize(), dtype=bool)
-    return np.where(exact, np.nan, hour)

@@ -1,0 +1,72 @@
+"""Every column has words, every word has a column, and the documentation is the list."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from features import definitions, documentation
+from features.definitions import FEATURES, GROUPS, UnknownFeature, feature
+
+EXAMPLES = (
+    "source_code", "source_lift", "x_age", "x_segment_code", "account_x_score",
+    "account_x_kind_lift", "done_call_out_reached_count", "done_meeting_days",
+    "entered_negotiate_days",
+)  # fmt: skip
+
+
+def test_names_are_unique():
+    names = [each.name for each in FEATURES]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("name", [each.name for each in FEATURES] + list(EXAMPLES))
+def test_a_feature_can_be_said_in_both_languages(name):
+    each = feature(name)
+    assert each.group in {group.name for group in GROUPS}
+    for language in ("en", "zh"):
+        assert each.label(language)
+        for value in (0.0, 1.0, 2.5):
+            fact = each.fact(value, language, category="Inbound")
+            assert fact
+            assert "{" not in fact
+            for rises in (True, False):
+                assert fact in each.reason(value, language, rises=rises, category="Inbound")
+        assert each.reason(math.nan, language, rises=True) == "" or each.missing_en
+
+
+def test_a_lean_is_never_called_a_cause():
+    said = [feature("days_since_activity").reason(9, lang, rises=False) for lang in ("en", "zh")]
+    for words in said:
+        assert not any(each in words for each in ("because", "cause", "leads to", "因为", "导致"))
+
+
+def test_silence_reads_as_a_sentence():
+    silence = feature("days_since_two_way")
+    assert silence.fact(12.4, "en") == "No two-way contact for 12 days"
+    assert silence.fact(math.nan, "en") == "No two-way contact is recorded"
+
+
+def test_a_lift_reads_as_times_the_average_odds():
+    assert feature("rep_lift").fact(math.log(2), "en").endswith("2.00 times the average odds")
+
+
+def test_a_column_without_a_definition_is_refused():
+    with pytest.raises(UnknownFeature, match=r"docs/features.md"):
+        feature("something_else")
+
+
+def test_only_beliefs_are_marked_as_belief():
+    assert {each.name for each in FEATURES if each.belief} == {
+        each.name for each in FEATURES if each.group == "belief"
+    }
+
+
+def test_the_documentation_is_the_list():
+    path = Path(__file__).parents[2] / "docs" / "features.md"
+    assert path.read_text() == documentation.page(), (
+        "docs/features.md is out of date: write features.documentation.page() into it"
+    )
+    assert all(f"`{each.name}`" in documentation.page() for each in definitions.FEATURES)
