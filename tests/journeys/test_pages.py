@@ -227,7 +227,7 @@ class TestTheFrame:
         page = visit("rep")
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
-        for _ in range(30):
+        for _ in range(60):
             page.keyboard.press("Tab")
             if page.evaluate("document.activeElement.closest('.c-deal') !== null"):
                 break
