@@ -101,6 +101,7 @@ def read(**overrides: object) -> Settings:
 
 def keep_tracking_private() -> None:
     """Tell MLflow, before it is first imported, to report nothing and never to unpickle."""
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
 

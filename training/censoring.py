@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets import TrainingSet
+from training.learners import useful_threads
 from training.parts import Array
 
 BINS = 13
@@ -117,7 +118,7 @@ def fit_teacher(data: TrainingSet, weight: Array, *, seed: int, threads: int) ->
         "feature_fraction": 0.8,
         "max_bin": 63,
         "seed": seed,
-        "num_threads": threads,
+        "num_threads": useful_threads(sum(map(len, labels)), threads),
         "deterministic": True,
         "force_row_wise": True,
         "verbosity": -1,
@@ -126,7 +127,7 @@ def fit_teacher(data: TrainingSet, weight: Array, *, seed: int, threads: int) ->
         np.concatenate(designs),
         label=np.concatenate(labels),
         weight=np.concatenate(weights),
-        params={"max_bin": 63, "verbosity": -1},
+        params={"max_bin": 63, "verbosity": -1, "num_threads": params["num_threads"]},
     )
     return Teacher(edges=edges, booster=lgb.train(params, stacked, num_boost_round=50))
 

@@ -110,7 +110,7 @@ class WinRateModel(BaseEstimator):  # type: ignore[misc]
             self.parts_.append((1.0 - share, linear))
         if share > 0.0:
             trees = learners.fit_trees(
-                learners.tree_data(encoded, y, weight),
+                learners.tree_data(encoded, y, weight, threads=self.threads),
                 self.tree or TreeSettings(),
                 monotone=monotone,
                 seed=self.seed,

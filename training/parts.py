@@ -162,13 +162,17 @@ class TreePart:
 
     def margin(self, X: Array) -> Array:
         """Return the log-odds of each row (one thread: a server must not spawn any)."""
+        if len(X) == 0:  # LightGBM divides by the number of rows
+            return np.zeros(0)
         found: Array = self.booster.predict(X, raw_score=True, num_threads=1)
         return found
 
     def contributions(self, X: Array) -> tuple[Array, float]:
         """Return each feature's SHAP value per row, and the expected margin."""
+        if len(X) == 0:
+            return np.zeros(X.shape), 0.0
         found: Array = self.booster.predict(X, pred_contrib=True, num_threads=1)
-        return found[:, :-1], float(found[0, -1]) if len(found) else 0.0
+        return found[:, :-1], float(found[0, -1])
 
     def as_json(self) -> dict[str, Any]:
         """Return the kind; the text lies in a file of its own, with its hash."""

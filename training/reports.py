@@ -69,6 +69,30 @@ class TrainingReport:
         plain["suspected_leakage"] = [leak.sentence() for leak in self.leaks]
         return {name: _finite(each) for name, each in plain.items()}
 
+    def summary(self) -> dict[str, Any]:
+        """Return what a page says of the model that serves, in plain JSON."""
+        scores, base = self.served, self.baselines.get("base_rate")
+        found: dict[str, Any] = {
+            "verdict": self.verdict,
+            "family": self.family,
+            "as_of": self.as_of,
+            "window_start": self.window_start,
+            "rows": self.rows,
+            "deals_won": self.deals_won,
+            "deals_lost": self.deals_lost,
+            "fingerprint": self.fingerprint,
+        }
+        if scores is not None and base is not None:
+            found |= {
+                "log_loss": scores.log_loss.value,
+                "base_rate_log_loss": base.log_loss.value,
+                "ece": scores.ece,
+                "auc": None if scores.auc is None else scores.auc.value,
+                "window_rows": scores.rows,
+                "window_deals": scores.deals,
+            }
+        return dict(found)
+
     def metrics(self) -> dict[str, float]:
         """Return the numbers that a tracking server plots, intervals as _low and _high."""
         found: dict[str, float] = {

@@ -249,7 +249,9 @@ class Selection:
         if len(rows) > MOST_ROWS_OF_A_TRIAL:
             random = np.random.default_rng(self.seed)
             rows = np.sort(random.choice(rows, MOST_ROWS_OF_A_TRIAL, replace=False))
-        return learners.tree_data(fold.encoded[rows], fold.y[rows], fold.weight[rows])
+        return learners.tree_data(
+            fold.encoded[rows], fold.y[rows], fold.weight[rows], threads=self.threads
+        )
 
     def _blend(self, linear: Judged, trees: Judged) -> Judged:
         """Return the best weighted sum; a sum of fitted margins needs no further fit."""

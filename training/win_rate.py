@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from training import baselines, calibration, columns, leakage
 from training.bundle import Band, Bundle, Kind
@@ -89,9 +90,11 @@ def train(
     """
     data = since_recording(join(frame, outcomes, as_of=as_of))
     run = _Run(data=data, as_of=as_of, settings=settings, seed=seed, journal=journal)
-    if min(data.deals_won, data.deals_lost) < FEWEST_OF_EACH:
-        return run.cold_start()
-    return run.full()
+    # one thread: the sums of linear algebra, and so the model, depend on how rows are shared out
+    with threadpool_limits(limits=1, user_api="blas"):
+        if min(data.deals_won, data.deals_lost) < FEWEST_OF_EACH:
+            return run.cold_start()
+        return run.full()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,7 @@ class _Run:
                 f"{won} won and {lost} lost are known as of {self.as_of.isoformat()}."
             )
             bundle = self._bundle("none", parts=(), bands=(), abstained=missing, base=0.0)
-            return TrainedModel(bundle, self._report(TOO_FEW, "none", None), None)
+            return self._without_judgement(bundle)
         weight = landmark_weights(self.data)
         rate = share_won_in_the_end(self.data, weight)
         parts: tuple[tuple[float, Part], ...] = ()
@@ -158,7 +161,11 @@ class _Run:
             bands=(calibration.rate_band(rate, won + lost),),
             base=float(logit(np.array([rate]))[0]),
         )
-        return TrainedModel(bundle, self._report(TOO_FEW, "base_rate", None), None)
+        return self._without_judgement(bundle)
+
+    def _without_judgement(self, bundle: Bundle) -> TrainedModel:
+        report = self._report(TOO_FEW, bundle.kind, None)
+        return TrainedModel(replace(bundle, card=report.summary()), report, None)
 
     # -- with enough ----------------------------------------------------------------------
 
@@ -176,7 +183,7 @@ class _Run:
             leaks=leaks,
         )
         self._timed("report")
-        return TrainedModel(bundle, report, found.window)
+        return TrainedModel(replace(bundle, card=report.summary()), report, found.window)
 
     def _families(self) -> tuple[Family, ...]:
         if self.data.deals_won + self.data.deals_lost < FEWEST_FOR_TREES:
