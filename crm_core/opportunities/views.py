@@ -124,6 +124,10 @@ def deal(session: Session, opportunity_id: str, *, visibility: Visibility) -> De
     ).one_or_none()
     if row is None:
         raise NoSuchDeal("There is no such deal among those you may see.")
+    return _facts(row)
+
+
+def _facts(row: Any) -> DealFacts:  # noqa: ANN401 - a row of the query above
     found = row.Opportunity
     return DealFacts(
         id=found.id,

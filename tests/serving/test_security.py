@@ -12,6 +12,8 @@ from crm_core.database import create_engine, transaction
 from crm_core.people import operations
 from crm_core.people.models import ROLES, User
 from crm_core.people.queries import Viewer
+from crm_core.settings import Settings
+from serving import app as app_module
 from serving import logins, security
 from tests.serving.conftest import NOON, PASSWORD
 
@@ -246,3 +248,15 @@ class TestErrors:
         ready = client.get("/readyz")
         assert ready.status_code == 503
         assert ready.json()["checks"][0]["detail"] == "The database cannot be reached."
+
+
+class TestStartingFromTheEnvironment:
+    def test_needs_the_address_of_a_database(self, monkeypatch):
+        monkeypatch.setattr(app_module.configuration, "load", lambda: Settings(database_url=None))
+        with pytest.raises(app_module.NoDatabase, match="WINWARD_DATABASE_URL"):
+            app_module.from_environment()
+
+    def test_opens_the_database_it_names(self, monkeypatch, database_url, tmp_path):
+        settings = Settings(database_url=database_url, home=tmp_path)
+        monkeypatch.setattr(app_module.configuration, "load", lambda: settings)
+        assert app_module.from_environment().state.settings == settings
