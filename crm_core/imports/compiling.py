@@ -299,10 +299,13 @@ def _verdict(everything: list[Target]) -> str:
         f"{literal(item.told_as)} || coalesce(' ''' || left(r{i}, 60) || '''', '') || ' ' || e{i}"
         for i, item in enumerate(everything)
     )
+    any_error = ", ".join(f"e{i}" for i in range(len(everything)))
+    sound = f"coalesce({any_error}, null) is null"  # the texts are built for bad rows only
     return (
         f"case when _problem is not null then null {columns} end as _column, "
         f"case when _problem is not null then null {values} end as _value, "
-        f"coalesce(_problem, nullif(concat_ws('; ', {reasons}), '')) as _reason"
+        f"case when _problem is not null then _problem when {sound} then null "
+        f"else concat_ws('; ', {reasons}) end as _reason"
     )
 
 
