@@ -298,3 +298,18 @@ def applicable(situation: Situation) -> list[tuple[Action, Finding]]:
         return []
     found = ((action, action.find(situation)) for action in ACTIONS)
     return [(action, finding) for action, finding in found if finding is not None]
+
+
+def as_markdown() -> str:
+    """Return the playbook as the table of docs/coaching.md; the tests hold them equal."""
+    lines = [
+        "| action | what it asks | why (an example of its sentence) | minutes | noticed by |",
+        "|---|---|---|---|---|",
+    ]
+    for action in ACTIONS:
+        reason = next(iter(action.reasons.values())).en
+        lines.append(
+            f"| `{action.id}` | {action.title.en} | {reason} | {action.effort_minutes} "
+            f"| {', '.join(action.asks_for)} |"
+        )
+    return "\n".join(lines)

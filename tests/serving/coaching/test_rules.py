@@ -6,6 +6,7 @@ import dataclasses
 import datetime as dt
 import re
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,7 @@ from crm_core.advice.situations import (
 )
 from crm_core.money import Money, from_major
 from serving.coaching import sentences
-from serving.coaching.actions import ACTIONS, BY_ID, applicable
+from serving.coaching.actions import ACTIONS, BY_ID, applicable, as_markdown
 from serving.coaching.sentences import Template, Term
 
 TODAY = dt.date(2026, 6, 10)
@@ -302,3 +303,9 @@ class TestPlaybook:
             assert set(action.facts) <= fields
             assert 0 < action.effort_minutes <= 60
             assert 0 <= action.urgency <= 1
+
+    def test_is_the_table_of_the_document(self):
+        document = Path(__file__).parents[3] / "docs" / "coaching.md"
+        text = document.read_text(encoding="utf-8")
+        table = text.split("<!-- playbook -->")[1].split("<!-- /playbook -->")[0]
+        assert table.strip() == as_markdown()
