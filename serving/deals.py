@@ -203,19 +203,22 @@ def score(
 
 def score_of_open(
     session: Session,
-    view: DealView,
+    opportunity_id: str,
     *,
     visibility: Visibility,
     champion: Champion | None,
     settings: Settings,
     now: dt.datetime,
 ) -> ScoreView | None:
-    """Return the present score of an open deal; None for a closed one, whose outcome is known."""
-    if view.facts.outcome is not None:
+    """Return the present score of an open deal; None for a closed one, whose outcome is known.
+
+    Asked before the deal's past scores are read, so that they end with this one.
+    """
+    if opportunities.deal(session, opportunity_id, visibility=visibility).outcome is not None:
         return None
-    return score(
-        session, view.facts.id, visibility=visibility, champion=champion, settings=settings,
-        as_of=None, now=now,
+    return scoring.score_one(
+        session, opportunity_id=opportunity_id, as_of=now, champion=champion, settings=settings,
+        scored_at=now,
     )  # fmt: skip
 
 

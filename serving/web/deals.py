@@ -50,10 +50,10 @@ def deal_page(
     may: May, champion: Promoted, settings: Configured, now: Now,
 ) -> Response:  # fmt: skip
     """Show one deal: its probability with reasons, what to do next, its history."""
-    view = deals.one_deal(session, opportunity_id, visibility=may, as_of=now)
     score = deals.score_of_open(
-        session, view, visibility=may, champion=champion, settings=settings, now=now
+        session, opportunity_id, visibility=may, champion=champion, settings=settings, now=now
     )
+    view = deals.one_deal(session, opportunity_id, visibility=may, as_of=now)
     advised = recommend.for_deal(session, opportunity_id, visibility=may, now=now)
     return pages.render(
         "deal.html", frame, view=view, score=score, advised=advised,
