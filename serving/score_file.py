@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from crm_core.errors import Invalid
 from serving.scoring import NO_MODEL, ScoreView
 
 MOST_REASONS = 5
@@ -25,27 +22,17 @@ COLUMNS = (
     "abstained",
     *(f"reason_{number}" for number in range(1, MOST_REASONS + 1)),
 )
-ENDINGS = (".csv", ".parquet")
-_FORMULA = re.compile(r"^(?:[=@\t\r]|[+-](?!\d+(?:[.,]\d+)?$))")
+NUMBERS = ("p_win", "p_win_in_period", "median_days_to_close")
 
 
-class NotAScoreFile(Invalid):
-    """The ending or the folder of the file does not allow it to be written."""
-
-
-def check_target(path: Path) -> None:
-    """Raise NotAScoreFile unless the path can take scores: said before any work is done."""
-    if path.suffix.lower() not in ENDINGS:
-        raise NotAScoreFile(f"--out {path} must end in .csv or .parquet.")
-    if not path.absolute().parent.is_dir():
-        raise NotAScoreFile(f"--out {path}: its folder does not exist; make it first.")
-
-
-def as_frame(views: Iterable[ScoreView], *, locale: str = "en") -> pd.DataFrame:
+def as_frame(
+    views: Iterable[ScoreView], *, time_zone: ZoneInfo, locale: str = "en"
+) -> pd.DataFrame:
     """Return one row per view with the columns of the exchange format.
 
-    ``abstained`` is true where there is no number; ``reason_1`` then says what is missing. The
-    times are UTC. Numbers that were not estimated are empty, never 0.
+    ``abstained`` is true where there is no number; ``reason_1`` then says what is missing.
+    ``as_of`` is ISO 8601 with the company's offset, so that a day reads as the day that was
+    asked for. Numbers that were not estimated are empty, never 0.
     """
     rows = []
     for view in views:
@@ -53,7 +40,7 @@ def as_frame(views: Iterable[ScoreView], *, locale: str = "en") -> pd.DataFrame:
         rows.append(
             {
                 "opportunity_id": view.opportunity_id,
-                "as_of": view.as_of,
+                "as_of": view.as_of.astimezone(time_zone).isoformat(),
                 "p_win": view.p_win,
                 "p_win_in_period": view.p_win_in_period,
                 "median_days_to_close": view.median_days_to_close,
@@ -63,43 +50,8 @@ def as_frame(views: Iterable[ScoreView], *, locale: str = "en") -> pd.DataFrame:
             }
         )
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    texts = [name for name in COLUMNS if name.startswith(("reason_", "model_", "opportunity_"))]
-    numbers = ["p_win", "p_win_in_period", "median_days_to_close"]
-    return frame.astype(
-        {**dict.fromkeys(texts, "string"), **dict.fromkeys(numbers, "float64"), "abstained": "bool"}
-    )
-
-
-def write(frame: pd.DataFrame, path: Path) -> None:
-    """Write the frame whole or not at all: it is renamed into place when it is complete.
-
-    A CSV text that a spreadsheet would run as a formula is led by an apostrophe.
-    """
-    check_target(path)
-    folder = path.absolute().parent
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{path.name}.", delete=False) as file:
-        partial = Path(file.name)
-    try:
-        if path.suffix.lower() == ".csv":
-            told = frame.assign(as_of=[moment.isoformat() for moment in frame["as_of"]])
-            for name in told.columns[told.dtypes == "string"]:
-                told[name] = told[name].map(_harmless, na_action="ignore")
-            told["abstained"] = told["abstained"].map({True: "true", False: "false"})
-            told.to_csv(partial, index=False, encoding="utf-8", lineterminator="\n")
-        else:
-            frame.assign(as_of=pd.to_datetime(frame["as_of"], utc=True)).to_parquet(
-                partial, index=False
-            )
-        partial.chmod(0o644)
-        partial.replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            partial.unlink()
-        raise
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if _FORMULA.match(text) else text
+    kinds = {name: "float64" if name in NUMBERS else "string" for name in COLUMNS}
+    return frame.astype({**kinds, "abstained": "bool"})
 
 
 def summary(views: Sequence[ScoreView], *, version: str | None) -> dict[str, int | str | None]:

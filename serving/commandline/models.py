@@ -218,14 +218,14 @@ def score(
     A row that cannot be scored has empty numbers, abstained is true and reason_1 says what is
     missing. p_win_in_period and median_days_to_close are empty until a model estimates them.
     """
-    from serving import score_file, scoring
+    from serving import score_file, scoring, table_file
     from serving.champions import load
     from serving.commandline.pairs import NotPairs, read_pairs
 
     if pairs is not None and as_of is not None:
         raise NotPairs("--pairs brings a time for each deal; leave --as-of out.")
     if out is not None:
-        score_file.check_target(out)
+        table_file.check_target(out)
     with _opened() as opened:
         champion = load(opened.settings.models_folder)
         with opened.steps.step("Score deals"):
@@ -247,7 +247,8 @@ def score(
                     scored_at=opened.now,
                 )
         if out is not None:
-            score_file.write(score_file.as_frame(views, locale=locale), out)
+            zone = opened.calendar.time_zone
+            table_file.write(score_file.as_frame(views, time_zone=zone, locale=locale), out)
     summary = score_file.summary(views, version=None if champion is None else champion.version)
     _tell(summary, as_json=as_json, lines=score_file.lines(summary, out=out))
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
 
 from serving.explanations import Reason, Words
-from serving.score_file import COLUMNS, NotAScoreFile, as_frame, check_target, write
+from serving.score_file import COLUMNS, as_frame
 from serving.scoring import ScoreView
+from serving.table_file import write
 
-AS_OF = dt.datetime(2026, 6, 30, tzinfo=dt.UTC)
+BERLIN = ZoneInfo("Europe/Berlin")
+AS_OF = dt.datetime(2026, 6, 30, tzinfo=BERLIN).astimezone(dt.UTC)
 
 
 @pytest.fixture
@@ -27,7 +30,7 @@ def frame() -> pd.DataFrame:
         opportunity_id="d2", as_of=AS_OF, kind="none", model_version="3", contributions={},
         abstained=Words("Too few closed deals.", "已结单商机太少。"),
     )  # fmt: skip
-    return as_frame([scored, silent])
+    return as_frame([scored, silent], time_zone=BERLIN)
 
 
 def test_the_columns_are_those_of_the_exchange_format(frame: pd.DataFrame) -> None:
@@ -42,42 +45,20 @@ def test_a_csv_leaves_empty_what_is_not_known(frame: pd.DataFrame, tmp_path: Pat
     write(frame, tmp_path / "scores.csv")
     lines = (tmp_path / "scores.csv").read_text(encoding="utf-8").splitlines()
     assert lines[1:] == [
-        "'=1+1,2026-06-30T00:00:00+00:00,0.25,,,3,false,Overdue by 4 days,,,,",
-        "d2,2026-06-30T00:00:00+00:00,,,,3,true,Too few closed deals.,,,,",
+        "'=1+1,2026-06-30T00:00:00+02:00,0.25,,,3,False,Overdue by 4 days,,,,",
+        "d2,2026-06-30T00:00:00+02:00,,,,3,True,Too few closed deals.,,,,",
     ]
 
 
-def test_parquet_holds_types(frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_parquet_holds_the_same(frame: pd.DataFrame, tmp_path: Path) -> None:
     write(frame, tmp_path / "scores.parquet")
     found = pd.read_parquet(tmp_path / "scores.parquet")
     assert found["opportunity_id"].tolist() == ["=1+1", "d2"]
     assert found["abstained"].tolist() == [False, True]
-    assert str(found["as_of"].dt.tz) == "UTC"
+    assert found["as_of"].tolist() == ["2026-06-30T00:00:00+02:00"] * 2
     assert found["p_win"].isna().tolist() == [False, True]
 
 
 def test_an_empty_result_is_a_file_with_its_header(tmp_path: Path) -> None:
-    write(as_frame([]), tmp_path / "scores.csv")
+    write(as_frame([], time_zone=BERLIN), tmp_path / "scores.csv")
     assert (tmp_path / "scores.csv").read_text().strip() == ",".join(COLUMNS)
-
-
-@pytest.mark.parametrize("name", ["scores.xlsx", "scores", "missing/scores.csv"])
-def test_a_place_that_cannot_take_it_is_refused_first(name: str, tmp_path: Path) -> None:
-    with pytest.raises(NotAScoreFile):
-        check_target(tmp_path / name)
-
-
-def test_a_failed_write_leaves_the_old_file(
-    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = tmp_path / "scores.csv"
-    target.write_text("old")
-
-    def full_disk(*args: object, **kwargs: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(pd.DataFrame, "to_csv", full_disk)
-    with pytest.raises(OSError, match="No space"):
-        write(frame, target)
-    assert target.read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["scores.csv"]
