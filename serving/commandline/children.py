@@ -46,6 +46,15 @@ def end_with(parent: int) -> None:
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
+def leave_on_request() -> None:
+    """Let SIGTERM end this process through its ``finally`` blocks, as an error would.
+
+    Servers that handle the signal themselves raise it again when they are done: without this
+    they would then be gone before they let go of the database.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+
+
 def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)

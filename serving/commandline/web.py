@@ -7,7 +7,7 @@ import socket
 import typer
 
 from crm_core import settings as configuration
-from serving.commandline import home
+from serving.commandline import children, home
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +29,7 @@ def web(
     from serving.app import create_app
     from serving.commandline.store import store
 
+    children.leave_on_request()
     settings = configuration.read(host=host, port=port)
     given = fd is not None
     listener = socket.socket(fileno=fd) if given else home.bound(settings.host, settings.port)

@@ -7,6 +7,7 @@ import logging
 import typer
 
 from crm_core import settings as configuration
+from serving.commandline import children
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +26,7 @@ def worker(
     from serving import jobs
     from serving.commandline.store import store
 
+    children.leave_on_request()
     settings = configuration.load()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     with store(settings) as engine:
