@@ -1,6 +1,6 @@
 """What is usual among the company's won deals, as known at a time: days in a stage, contact gaps.
 
-Only deals whose history is recorded count, and only those that closed in the last two years.
+Only deals whose history is recorded count, and only those that closed in the last year.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from crm_core.activities.models import Activity
 from crm_core.advice.situations import Norm
 from crm_core.money import Money
 from crm_core.opportunities.models import Opportunity, OpportunityContact, OpportunityEvent, Stage
-from crm_core.opportunities.states import closings, known_events, won_amounts
+from crm_core.opportunities.states import closings, known_events, moved_between
 from crm_core.orders.conversion import valued
 
 MEETINGS = ("meeting", "visit", "demo")
 LEAST_CASES = 10
 """With fewer cases nothing is called usual."""
 
-_LOOK_BACK = dt.timedelta(days=730)
+_LOOK_BACK = dt.timedelta(days=365)
 _DAY_SECONDS = 86400
 
 Key = tuple[str, str]
@@ -120,9 +120,14 @@ def whole_days(days: Decimal) -> int:
     return int(days + Decimal("0.5"))
 
 
+def _closed_lately(as_of: dt.datetime) -> CTE:
+    lately = moved_between(as_of - _LOOK_BACK, as_of + dt.timedelta(microseconds=1))
+    return closings(happened_by=as_of, known_at=as_of, among=[lately])
+
+
 def _stays(as_of: dt.datetime) -> CTE:
     """Return each stay of a won deal in an open stage: from when, until when, how many days."""
-    closed = closings(happened_by=as_of, known_at=as_of)
+    closed = _closed_lately(as_of)
     events = known_events(happened_by=as_of, known_at=as_of, fields=("stage",)).subquery()
     order = [events.c.occurred_at, events.c.recorded_at, events.c.sequence]
     steps = (
@@ -227,8 +232,7 @@ def large_from(
 
     At the rates of their closing days (``day_of`` an instant, in SQL); None with too few deals.
     """
-    closed = closings(happened_by=as_of, known_at=as_of)
-    won = won_amounts(closed, happened_by=as_of, known_at=as_of)
+    won = _closed_lately(as_of)
     rows = select(
         won.c.amount.label("major"), won.c.currency, day_of(won.c.closed_at).label("rate_day")
     ).where(won.c.outcome == "won", won.c.closed_at > as_of - _LOOK_BACK)

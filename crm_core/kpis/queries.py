@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -51,11 +51,13 @@ class MetricRow:
     unpriced: str | None
 
 
-def question(session: Session, *, period: Period, as_of: dt.datetime) -> Question:
+def question(
+    session: Session, *, scope: Visibility, period: Period, as_of: dt.datetime
+) -> Question:
     """Return what the sources are asked, in this company's calendar and currency."""
     own = company(session)
     calendar = FiscalCalendar(ZoneInfo(own.time_zone), own.fiscal_year_start_month)
-    return Question(period, as_of, calendar, own.currency)
+    return Question(period, as_of, calendar, own.currency, scope)
 
 
 def value(
@@ -75,12 +77,12 @@ def values(
 ) -> dict[str, MetricValue]:
     """Return several metrics of the people in scope, by a fixed number of statements."""
     wanted = [metric(metric_id) for metric_id in metric_ids]
-    asked = question(session, period=period, as_of=as_of)
-    sums = _aggregates(session, asked, _simple(wanted), scope=scope).get(None, {})
+    asked = question(session, scope=scope, period=period, as_of=as_of)
+    sums = _aggregates(session, asked, _simple(wanted)).get(None, {})
     found = _from_sums(_simple(wanted), sums, asked)
     against_quota = [item for item in wanted if item.aggregation == "derived"]
     if against_quota:
-        standing = _standing(session, asked, scope=scope)
+        standing = _standing(session, asked)
         found |= {
             item.id: from_standing(item, standing, currency=asked.currency)
             for item in against_quota
@@ -103,13 +105,13 @@ def by_subject(
     only the company's total holds them. Metrics against a quota use the subject's own quota.
     """
     wanted = [metric(metric_id) for metric_id in metric_ids]
-    asked = question(session, period=period, as_of=as_of)
+    asked = question(session, scope=scope, period=period, as_of=as_of)
     simple = {item.id: item for item in _simple(wanted)}
     against_quota = [item for item in wanted if item.aggregation == "derived"]
     if against_quota:
         simple |= {name: metric(name) for name in _AGAINST_QUOTA}
-    sums = _aggregates(session, asked, list(simple.values()), scope=scope, grouping=grouping)
-    own = _targets(session, asked, scope=scope, kind=grouping) if against_quota else {}
+    sums = _aggregates(session, asked, list(simple.values()), grouping=grouping)
+    own = _targets(session, asked, kind=grouping) if against_quota else {}
     result = {}
     for subject in sorted({key for key in sums if key is not None} | own.keys()):
         found = _from_sums(simple.values(), sums.get(subject, {}), asked)
@@ -140,14 +142,14 @@ def rows(
     of its first part, of the people whose quota counts.
     """
     item = metric(metric_id)
-    asked = question(session, period=period, as_of=as_of)
+    asked = question(session, scope=scope, period=period, as_of=as_of)
     if item.aggregation == "derived":
-        scope = _holders(_targets(session, asked, scope=scope, kind="user"))
+        asked = replace(asked, scope=_holders(_targets(session, asked, kind="user")))
         item = metric(item.parts[0])
     source = rows_of(item.source, asked).subquery("metric_rows")
     statement = (
         select(source)
-        .where(scope.condition(source.c.user_id))
+        .where(asked.scope.condition(source.c.user_id))
         .order_by(source.c.day.desc().nulls_last(), source.c.row_id, source.c.user_id)
         .limit(limit)
         .offset(offset)
@@ -186,13 +188,12 @@ def _aggregates(
     asked: Question,
     wanted: Sequence[Metric],
     *,
-    scope: Visibility,
     grouping: Grouping | None = None,
 ) -> dict[str | None, dict[str, Aggregate]]:
     """Return the sums by subject and metric, by one statement; subject None is the whole scope."""
     if not wanted:
         return {}
-    parts = [_sums(item, asked, scope=scope, grouping=grouping) for item in wanted]
+    parts = [_sums(item, asked, grouping=grouping) for item in wanted]
     found: dict[str | None, dict[str, Aggregate]] = {}
     for row in session.execute(union_all(*parts)):
         found.setdefault(row.subject, {})[row.metric] = Aggregate(
@@ -208,9 +209,7 @@ def _aggregates(
     return found
 
 
-def _sums(
-    item: Metric, asked: Question, *, scope: Visibility, grouping: Grouping | None
-) -> Select[Any]:
+def _sums(item: Metric, asked: Question, *, grouping: Grouping | None) -> Select[Any]:
     source = rows_of(item.source, asked).subquery(f"{item.id}_rows")
     subject: Any = cast(null(), Text)
     unit = None
@@ -233,20 +232,18 @@ def _sums(
         func.count(source.c.unpriced).label("unpriced"),
         func.min(source.c.unpriced).label("unpriced_currency"),
         is_empty(item.source, asked).label("source_is_empty"),
-    ).where(scope.condition(source.c.user_id))
+    ).where(asked.scope.condition(source.c.user_id))
     if unit is not None:
         statement = statement.join(unit, literal(True))
     return statement if grouping is None else statement.group_by(subject)
 
 
-def _targets(
-    session: Session, asked: Question, *, scope: Visibility, kind: Grouping
-) -> dict[str, SubjectTarget]:
+def _targets(session: Session, asked: Question, *, kind: Grouping) -> dict[str, SubjectTarget]:
     return targets(
         session,
         subject_kind=kind,
         metric="bookings",
-        scope=scope,
+        scope=asked.scope,
         period=asked.period,
         currency=asked.currency,
         as_of=asked.as_of,
@@ -262,12 +259,12 @@ def _holders(own: Mapping[str, SubjectTarget]) -> Visibility:
     return Visibility(everyone=False, user_ids=frozenset(own.keys() - managers))
 
 
-def _standing(session: Session, asked: Question, *, scope: Visibility) -> Standing:
-    own = _targets(session, asked, scope=scope, kind="user")
+def _standing(session: Session, asked: Question) -> Standing:
+    own = _targets(session, asked, kind="user")
     holders = _holders(own)
     amounts = [own[subject].target.amount for subject in sorted(holders.user_ids)]
     parts = [metric(name) for name in _AGAINST_QUOTA]
-    sums = _aggregates(session, asked, parts, scope=holders).get(None, {})
+    sums = _aggregates(session, replace(asked, scope=holders), parts).get(None, {})
     target = total(amounts, currency=asked.currency) if amounts else None
     return _standing_of(_from_sums(parts, sums, asked), target, asked)
 

@@ -39,9 +39,10 @@ from crm_core.activities.models import Activity
 from crm_core.advice.models import Prediction
 from crm_core.kpis.catalogue import UnknownMetric
 from crm_core.kpis.crediting import credited, signed_orders
-from crm_core.opportunities.states import closings, states, won_amounts
+from crm_core.opportunities.states import closings, ever_owned_by, moved_between, states
 from crm_core.orders.conversion import half_even, valued
 from crm_core.orders.models import Order
+from crm_core.people.queries import Visibility
 from crm_core.periods import FiscalCalendar, Period
 
 Expression = ColumnElement[Any]
@@ -62,6 +63,7 @@ class Question:
     as_of: dt.datetime
     calendar: FiscalCalendar
     currency: str
+    scope: Visibility
 
     @property
     def start(self) -> dt.datetime:
@@ -93,15 +95,32 @@ class Question:
         """The signed orders, split among the people credited."""
         return credited(self.signed)
 
+    @property
+    def _among(self) -> list[Select[Any]]:
+        """The deals that anybody in scope ever owned: nobody else's need to be looked at."""
+        return [] if self.scope.everyone else [ever_owned_by(self.scope.user_ids)]
+
     @cached_property
     def closed(self) -> CTE:
-        """The deals that stood closed."""
-        return closings(happened_by=self.as_of, known_at=self.as_of)
+        """The deals that stood closed, of those that changed their stage in the period."""
+        return closings(
+            happened_by=self.as_of,
+            known_at=self.as_of,
+            among=[*self._among, moved_between(self.start, self.end)],
+        )
 
     @cached_property
     def stood(self) -> CTE:
         """The deals' states at the stock's instant."""
-        return states(happened_by=self.stock_at, known_at=self.as_of, name="stood")
+        return states(
+            happened_by=self.stock_at, known_at=self.as_of, among=self._among, name="stood"
+        )
+
+    @cached_property
+    def at_start(self) -> CTE:
+        """The deals' states at the period's start, as known then."""
+        known_at = min(self.start, self.as_of)
+        return states(happened_by=self.start, known_at=known_at, among=self._among, name="at_start")
 
     @cached_property
     def open(self) -> CTE:
@@ -214,13 +233,12 @@ def won_cycles(question: Question) -> Select[Any]:
 
 def won_deals(question: Question) -> Select[Any]:
     """Return the amounts of the deals won in the period, at the rate of the closing day."""
-    amounts = won_amounts(question.closed, happened_by=question.as_of, known_at=question.as_of)
-    closed_on = question.day_of(amounts.c.closed_at)
+    closed = question.closed
     rows = select(
-        amounts,
-        amounts.c.amount.label("major"),
-        closed_on.label("rate_day"),
-    ).where(_in_period(question, amounts.c.closed_at), amounts.c.outcome == "won")
+        closed,
+        closed.c.amount.label("major"),
+        question.day_of(closed.c.closed_at).label("rate_day"),
+    ).where(_in_period(question, closed.c.closed_at), closed.c.outcome == "won")
     won = valued(rows, to=question.currency, name="won")
     return select(
         *_columns(
@@ -289,8 +307,7 @@ def open_deals_weighted(question: Question) -> Select[Any]:
 
 def deals_due_at_start(question: Question) -> Select[Any]:
     """Return the deals due in the period as known at its start: 1 where the deal slipped out."""
-    before = question.start
-    first = states(happened_by=before, known_at=min(before, question.as_of), name="at_start")
+    first = question.at_start
     later = question.stood
     has_slipped = and_(
         later.c.kind.in_(("open", "on_hold")), later.c.expected_close_on >= question.period.end
