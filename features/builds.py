@@ -161,9 +161,7 @@ def latest_build(settings: Settings, *, as_of: dt.datetime) -> Build:
     return found[-1]
 
 
-def latest_columns(settings: Settings, *, as_of: dt.datetime) -> tuple[str, ...] | None:
-    """Return the features of the newest build up to ``as_of``, None before the first one."""
-    try:
-        return latest_build(settings, as_of=as_of).columns
-    except NoFeatures:
-        return None
+def newest_columns(settings: Settings) -> tuple[str, ...] | None:
+    """Return the features of the newest build, None before the first one."""
+    found = builds(settings)
+    return found[-1].columns if found else None

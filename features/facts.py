@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+from collections.abc import Collection
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -54,10 +55,11 @@ def fiscal(calendar: Calendar) -> FiscalCalendar:
     return FiscalCalendar(ZoneInfo(calendar.time_zone), calendar.first_month)
 
 
-def load(engine: Engine, *, as_of: dt.datetime) -> Facts:
+def load(engine: Engine, *, as_of: dt.datetime, tables: Collection[str] | None = None) -> Facts:
     """Return every fact known at ``as_of``: it had happened and was recorded by then.
 
-    All tables are read in one snapshot of the database. Raises NoCompany.
+    ``tables`` limits what is read; the others are empty. All are read in one snapshot of the
+    database. Raises NoCompany.
     """
     with engine.connect() as connection:
         connection = connection.execution_options(
@@ -68,9 +70,17 @@ def load(engine: Engine, *, as_of: dt.datetime) -> Facts:
         if not isinstance(driver, DriverConnection):
             raise TypeError(f"facts are read through psycopg, not {type(driver).__name__}")
         values: dict[str, dt.datetime | str] = {"as_of": as_of, "zone": known.time_zone}
-        frames = {name: _copy(driver, query, values) for name, query in _queries().items()}
+        frames = {
+            name: _copy(driver, query if tables is None or name in tables else _none(query), values)
+            for name, query in _queries().items()
+        }
         connection.rollback()
     return Facts(calendar=known, **frames)
+
+
+def _none(query: str) -> str:
+    """Return the query without its rows, so that only the columns come."""
+    return f"select * from ({query}) as nothing limit 0"  # noqa: S608 - our own query
 
 
 def _copy(

@@ -21,7 +21,8 @@ def outcomes(engine: Engine, *, known_at: dt.datetime) -> pd.DataFrame:
     ``created_at``. Deals that were closed when they first became known are included: they have
     no snapshots and so never meet a frame.
     """
-    return from_facts(load(engine, as_of=known_at), known_at=known_at)
+    facts = load(engine, as_of=known_at, tables=("stages", "opportunities", "events"))
+    return from_facts(facts, known_at=known_at)
 
 
 def from_facts(facts: Facts | History, *, known_at: dt.datetime) -> pd.DataFrame:

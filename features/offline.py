@@ -15,6 +15,8 @@ from typing import Any, Literal
 import duckdb
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from crm_core.errors import Invalid
 from features.feast_runtime import (
@@ -237,58 +239,82 @@ def join(
     A value counts from its event timestamp on (inclusive), until it expires if the view has a
     time to live; of values with the same timestamp the one created last counts. With
     ``known_only`` a value counts from its creation on at the earliest.
+
+    The join itself sees keys and instants only and answers with row numbers; the features are
+    then taken by number, since sorting a hundred columns along costs most of the time.
     """
-    moments = pd.to_datetime(entities[_TIME], utc=True).astype("datetime64[us, UTC]")
+    given = entities.reset_index(drop=True)
+    given[_TIME] = pd.to_datetime(given[_TIME], utc=True).astype("datetime64[us, UTC]")
+    result = pa.Table.from_pandas(given, preserve_index=False)
     keys = sorted({key for view in views for _, key in view.keys})
+    asked = {key: result[key] for key in keys}
     # instants are compared as microseconds: DuckDB then needs no time-zone data
-    asked = {key: pa.Array.from_pandas(entities[key]) for key in keys}
-    asked[_AT] = pa.array(moments.astype("int64").to_numpy())
-    asked[_ROW] = pa.array(range(len(entities)), pa.int64())
+    asked[_AT] = _microseconds(result[_TIME])
+    asked[_ROW] = pa.array(range(len(given)), pa.int64())
     with _connect(threads) as connection:
         connection.register("asked", pa.table(asked))
-        parts, joins = ["0 as __nothing"], ""
-        for number, view in enumerate(views):
-            alias = f"v{number}"
-            connection.execute(f"create temp view k{number} as {_valid(view, known_only)}")
-            on = " and ".join(f"e.{quoted(b)} = {alias}.{quoted(a)}" for a, b in view.keys)
-            joins += f" asof left join k{number} {alias} on {on} and e.{_AT} >= {alias}.__from"
-            parts += [_value(alias, view, *feature) for feature in view.features]
-        query = f"select {', '.join(parts)} from asked e{joins} order by e.{_ROW}"  # noqa: S608
-        found = connection.execute(query).to_arrow_table().drop_columns("__nothing")
-    given = entities.reset_index(drop=True)
-    given[_TIME] = moments.reset_index(drop=True)
-    table = pa.Table.from_pandas(given, preserve_index=False)
-    for name in found.column_names:
-        table = table.append_column(name, found[name])
-    return table
+        for view in views:
+            stored = pq.read_table(view.source)
+            place = _places(connection, view, stored, known_only=known_only)
+            for column, name in view.features:
+                result = result.append_column(name, _taken(stored[column], place))
+    return result
 
 
-def _value(alias: str, view: View, column: str, name: str) -> str:
-    """Return the SQL of one feature, null once it has expired."""
-    value = f"{alias}.{quoted(column)}"
+def _microseconds(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    return times.cast(pa.timestamp("us", tz="UTC"), safe=False).cast(pa.int64())
+
+
+def _places(
+    connection: duckdb.DuckDBPyConnection, view: View, stored: pa.Table, *, known_only: bool
+) -> pa.Array:
+    """Return for each asked row the number of the stored row that answers it, or null.
+
+    Stored and asked rows go through one window in time order, the stored first at the same
+    instant: the last stored number seen answers. (DuckDB's ASOF JOIN says the same and took
+    20 s instead of 0.2 s for 120 000 rows.)
+    """
+    narrow = {column: stored[column] for column, _ in view.keys}
+    narrow["__time"] = _microseconds(stored[view.time])
+    narrow["__created"] = _microseconds(stored[view.created or view.time])
+    narrow["__row"] = pa.array(range(len(stored)), pa.int64())
+    connection.register("stored", pa.table(narrow))
+    keys = ", ".join(f"{quoted(a)} as k{i}" for i, (a, _) in enumerate(view.keys))
+    asked_keys = ", ".join(quoted(b) for _, b in view.keys)
+    partition = ", ".join(f"k{i}" for i in range(len(view.keys)))
+    query = (
+        f"with valid as ({_valid(view, known_only)}), "  # noqa: S608 - quoted names
+        f"line as (select {keys}, __from as instant, __time as happened, __created as created, "
+        "__row as place, null::bigint as question from valid "
+        f"union all select {asked_keys}, {_AT}, null, null, null, {_ROW} from asked) "
+        "select last_value(place ignore nulls) over "
+        f"(partition by {partition} order by instant, question nulls first, happened, created, "
+        "place rows unbounded preceding) as answer, question, instant "
+        "from line qualify question is not null order by question"
+    )
+    found = connection.execute(query).to_arrow_table()
+    connection.unregister("stored")
+    place = found["answer"].combine_chunks()
     if view.seconds_to_live:
-        fresh = f"e.{_AT} - {alias}.__time <= {int(view.seconds_to_live * 1_000_000)}"
-        value = f"case when {fresh} then {value} end"
-    return f"{value} as {quoted(name)}"
+        most = int(view.seconds_to_live * 1_000_000)
+        age = pc.subtract(found["instant"].combine_chunks(), _taken(narrow["__time"], place))
+        place = pc.if_else(pc.less_equal(age, most), place, pa.scalar(None, pa.int64()))
+    return place
+
+
+def _taken(column: pa.ChunkedArray, place: pa.Array) -> pa.Array:
+    taken = column.take(place)
+    return taken.combine_chunks() if isinstance(taken, pa.ChunkedArray) else taken
 
 
 def _valid(view: View, known_only: bool) -> str:
-    """Return SQL of a view's rows with the instant ``__from`` which each is valid from."""
-    path = view.source.replace("'", "''")
-    keys = ", ".join(quoted(key) for key, _ in view.keys)
-    time = f"epoch_us({quoted(view.time)})"
-    created = f"epoch_us({quoted(view.created or view.time)})"
-    features = ", ".join(quoted(column) for column, _ in view.features)
-    rows = f"select {keys}, {features}, {time} as __time, {created} as __created"
-    source = f"({rows} from read_parquet('{path}'))"
+    """Return SQL of the stored rows that may answer, with the instant each is valid from."""
     if not known_only:
-        latest = f"row_number() over (partition by {keys}, __time order by __created desc) = 1"
-        return f"select *, __time as __from from {source} qualify {latest}"  # noqa: S608
+        return "select *, __time as __from from stored"
     # what is known changes whenever a row is recorded; of the rows known the latest one counts
-    window = f"over (partition by {keys} order by __from, __time, __created)"
+    keys = ", ".join(quoted(key) for key, _ in view.keys)
     return (
-        f"select * from (select *, greatest(__time, __created) as __from from {source}) "  # noqa: S608
-        f"qualify (__time, __created) >= max((__time, __created)) {window} "
-        f"and row_number() over (partition by {keys}, __from "
-        "order by __time desc, __created desc) = 1"
+        "select * from (select *, greatest(__time, __created) as __from from stored) "  # noqa: S608
+        "qualify (__time, __created) >= max((__time, __created)) "
+        f"over (partition by {keys} order by __from, __time, __created)"
     )

@@ -19,8 +19,8 @@ from sqlalchemy import Engine
 
 from crm_core.settings import Settings
 from features import facts as fact_store
-from features import landmarks, opportunity
-from features.builds import Build, latest_columns, write
+from features import landmarks, opportunity, recent
+from features.builds import Build, newest_columns, write
 from features.definitions import KEYS, WEIGHT, feature_columns
 from features.fact_tables import Pairs, microseconds, to_instants
 from features.history import History
@@ -144,13 +144,13 @@ def rows(
 ) -> pd.DataFrame:
     """Return one row of features per (``entity_id``, ``as_of``) pair, in the order asked.
 
-    The same function as for training makes them, from the facts known by the latest ``as_of``;
-    each row uses only what was known by its own. ``columns`` are the features of the model that
-    asks; None takes those of the newest build up to the first ``as_of`` (all there are before
-    the first build). Raises UnknownDeal for a deal not known at its time.
+    The same function as for training makes them; each row uses only what was known by its own
+    ``as_of``. ``columns`` are the features of the model that asks, in its order; None takes
+    those of the newest build (all there are before the first build).
+    Raises UnknownDeal for a deal not known at its time.
     """
-    moments = pd.to_datetime(pairs[KEYS[1]], utc=True)
-    latest = moments.max().to_pydatetime()
-    facts = fact_store.load(engine, as_of=latest)
-    asked = columns if columns is not None else latest_columns(settings, as_of=latest)
-    return opportunity.rows(facts, pairs, columns=asked)
+    asked = columns if columns is not None else newest_columns(settings)
+    if asked is None:  # which signals are frequent must be judged by what was known
+        latest = pd.to_datetime(pairs[KEYS[1]], utc=True).max().to_pydatetime()
+        return opportunity.rows(fact_store.load(engine, as_of=latest), pairs)
+    return opportunity.rows(recent.history(engine), pairs, columns=asked)

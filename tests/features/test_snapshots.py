@@ -195,6 +195,18 @@ class TestCheck:
             check(self.frame(), columns=["amount_log", "deal_age_days"], as_of=CUT)
 
 
+def test_facts_in_memory_are_read_again_when_something_was_added(filled, built, settings):
+    pairs = pd.DataFrame({"entity_id": ["deal00"], "as_of": [CUT]})
+    before = snapshots.rows(filled, pairs, settings=settings)["activities_all"][0]
+    with transaction(filled) as session:
+        from crm_core.opportunities.models import Opportunity
+
+        deal = session.get(Opportunity, "deal00")
+        factories.an_activity(session, opportunity=deal, at=CUT - DAY)
+    after = snapshots.rows(filled, pairs, settings=settings)["activities_all"][0]
+    assert after == before + 1
+
+
 def test_a_deal_not_yet_known_is_refused(filled, settings):
     from features.opportunity import UnknownDeal
 
