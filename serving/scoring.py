@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -293,38 +293,24 @@ def _view(
     deal: str,
     moment: dt.datetime,
 ) -> ScoreView:
-    digest = hashlib.sha256(row.tobytes()).hexdigest()
+    plain: dict[str, Any] = {
+        "opportunity_id": deal,
+        "as_of": moment,
+        "kind": scores.kind,
+        "model_version": champion.version,
+        "row_hash": hashlib.sha256(row.tobytes()).hexdigest(),
+    }
     if scores.kind == "none":
-        return ScoreView(
-            opportunity_id=deal,
-            as_of=moment,
-            kind="none",
-            model_version=champion.version,
-            contributions={},
-            abstained=_too_little(scores.abstained),
-            row_hash=digest,
-        )
+        return ScoreView(**plain, contributions={}, abstained=_too_little(scores.abstained))
     by_group = dict(zip(scores.groups, scores.contributions[number].tolist(), strict=True))
     margin = float(scores.margin[number])
     check_sum(base_value=scores.base_value, contributions=by_group, margin=margin)
-    features = champion.bundle.features
-    values = dict(zip(features, row.tolist(), strict=True))
-    said: tuple[Reason, ...] = ()
-    if scores.kind == "model":
-        said = reasons(
-            by_group=by_group,
-            by_feature=dict(zip(features, scores.by_feature[number].tolist(), strict=True)),
-            groups=champion.bundle.groups,
-            values=values,
-            categories=_categories(values, names),
-        )
     similar = int(scores.similar[number])
     p = float(scores.p[number])
+    is_model = scores.kind == "model"
+    by_feature = scores.by_feature[number]
     return ScoreView(
-        opportunity_id=deal,
-        as_of=moment,
-        kind=scores.kind,
-        model_version=champion.version,
+        **plain,
         p_win=p,
         low=_or_none(scores.low[number]),
         high=_or_none(scores.high[number]),
@@ -333,9 +319,26 @@ def _view(
         base_value=scores.base_value,
         contributions=by_group,
         effects=effects(base_value=scores.base_value, contributions=by_group),
-        reasons=said,
-        note=_base_rate(p, similar) if scores.kind == "base_rate" else None,
-        row_hash=digest,
+        reasons=_reasons(champion, by_group, by_feature, row, names) if is_model else (),
+        note=None if is_model else _rate_note(champion, p, similar),
+    )
+
+
+def _reasons(
+    champion: Champion,
+    by_group: Mapping[str, float],
+    by_feature: NDArray[np.float64],
+    row: NDArray[np.float64],
+    names: Mapping[str, Sequence[str]],
+) -> tuple[Reason, ...]:
+    features = champion.bundle.features
+    values = dict(zip(features, row.tolist(), strict=True))
+    return reasons(
+        by_group=by_group,
+        by_feature=dict(zip(features, by_feature.tolist(), strict=True)),
+        groups=champion.bundle.groups,
+        values=values,
+        categories=_categories(values, names),
     )
 
 
@@ -353,11 +356,19 @@ def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _base_rate(p: float, similar: int) -> Words:
-    count_en, count_zh = (f", n = {similar}", f",n = {similar}") if similar else ("", "")
+def _rate_note(champion: Champion, p: float, similar: int) -> Words:
+    """Say which rate this is: that of all deals, or of a stage and age while deals are few."""
+    percent = f"{100 * p:.0f} %"
+    if champion.bundle.parts:
+        return Words(
+            f"Too few closed deals to learn more (n = {similar}): about {percent} of deals at this"
+            " stage and age were won.",
+            f"已结单商机太少，无法学到更多（n = {similar}）：处于此阶段和时长的商机约有 {percent} 赢单。",
+        )
+    count_en, count_zh = (f", n = {similar}", f"，n = {similar}") if similar else ("", "")
     return Words(
-        f"No better than the base rate: {100 * p:.0f} % of similar deals were won{count_en}.",
-        f"不优于基准赢率：类似商机中有 {100 * p:.0f} % 赢单{count_zh}。",
+        f"No better than the base rate: {percent} of similar deals were won{count_en}.",
+        f"不优于基准赢率：类似商机中有 {percent} 赢单{count_zh}。",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import math
 from pathlib import Path
@@ -201,6 +202,15 @@ class TestScoreOne:
         assert view.note.en == (
             "No better than the base rate: 63 % of similar deals were won, n = 412."
         )
+
+    def test_tells_a_rate_of_few_deals_as_what_it_is(
+        self, company: Engine, settings: Settings
+    ) -> None:
+        few = dataclasses.replace(bundle(version="8"), kind="base_rate")
+        view = one(company, settings, "young", Champion(WIN_RATE, "8", few))
+        assert (view.kind, view.reasons) == ("base_rate", ())
+        assert view.note is not None
+        assert view.note.en.startswith("Too few closed deals to learn more (n = 412)")
 
     def test_abstains_when_there_was_too_little_to_learn_from(
         self, company: Engine, settings: Settings
