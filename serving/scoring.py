@@ -363,7 +363,8 @@ def _rate_note(champion: Champion, p: float, similar: int) -> Words:
         return Words(
             f"Too few closed deals to learn more (n = {similar}): about {percent} of deals at this"
             " stage and age were won.",
-            f"已结单商机太少，无法学到更多（n = {similar}）：处于此阶段和时长的商机约有 {percent} 赢单。",
+            f"已结单商机太少，无法学到更多（n = {similar}）："
+            f"处于此阶段和时长的商机约有 {percent} 赢单。",
         )
     count_en, count_zh = (f", n = {similar}", f"，n = {similar}") if similar else ("", "")
     return Words(
