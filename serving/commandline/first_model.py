@@ -11,6 +11,8 @@ from serving.commandline import milestones
 from serving.commandline.progress import Steps
 
 SEED = 7
+FIRST_TRIALS = 4
+"""Trials of the first training: somebody waits for it. A later training searches longer."""
 
 
 def make(
@@ -43,7 +45,7 @@ def _train(engine: Engine, urls: dict[str, str], settings: Settings, *, now: dt.
     from training import pipeline
 
     trained = pipeline.train_win_rate(
-        settings=settings,
+        settings=settings.model_copy(update={"trials": min(settings.trials, FIRST_TRIALS)}),
         mlflow_url=urls["mlflow"],
         feast_url=urls["feast"],
         outcomes=labels.outcomes(engine, known_at=now),
