@@ -46,17 +46,34 @@ def engagement(history: History, pairs: Pairs, rates: Rates) -> Columns:
     """Return counts, intensities and silence of the deal's activities."""
     line = history.activity_line
     seen = line.seen(pairs.deal, pairs.at)
-    moment = line.occurred[seen.row]
-    age = (pairs.at[seen.pair] - moment) / DAY
+    age = (pairs.at[seen.pair] - line.occurred[seen.row]) / DAY
+    two_way = _is_two_way(history)[seen.row]
+    columns = {
+        **_counts(history, seen, age),
+        "intensity_3": seen.total(np.exp2(-age / 3)),
+        "intensity_14": seen.total(np.exp2(-age / 14)),
+        "intensity_45": seen.total(np.exp2(-age / 45)),
+        "two_way_14": seen.total(np.where(two_way, np.exp2(-age / 14), 0.0)),
+        "days_since_activity": _silence(line, seen, pairs),
+        "days_since_two_way": _silence(line, seen, pairs, two_way),
+        "colleagues_active": _colleagues(history, pairs),
+        "last_activity_lift": _last_kind(history, seen, rates),
+    }
+    unknown = pairs.at < (line.known.min() if len(line) else np.iinfo(np.int64).max)
+    return {name: np.where(unknown, np.nan, values) for name, values in columns.items()}
+
+
+def _counts(history: History, seen: Seen, age: Floats) -> Columns:
+    """Return how many activities of which kind, direction and age, and their minutes."""
     kind = _column(history, "kind")[seen.row]
     direction = _column(history, "direction")[seen.row]
     minutes = np.nan_to_num(_column(history, "duration_minutes").astype(np.float64))[seen.row]
-    two_way = _is_two_way(history)[seen.row]
     month = age < 28
     meeting = np.isin(kind, _MEETINGS)
     inbound, outbound = direction == "in", direction == "out"
-    said = seen.count(inbound) + seen.count(outbound)
-    columns = {
+    from_customer = seen.count(inbound)
+    said = from_customer + seen.count(outbound)
+    return {
         "activities_7": seen.count(age < 7),
         "activities_28": seen.count(month),
         "activities_90": seen.count(age < 90),
@@ -72,20 +89,10 @@ def engagement(history: History, pairs: Pairs, rates: Rates) -> Columns:
         "other_all": seen.count(np.isin(kind, ("note", "other"))),
         "minutes_28": seen.total(np.where(month, minutes, 0.0)),
         "minutes_all": seen.total(minutes),
-        "intensity_3": seen.total(np.exp2(-age / 3)),
-        "intensity_14": seen.total(np.exp2(-age / 14)),
-        "intensity_45": seen.total(np.exp2(-age / 45)),
-        "two_way_14": seen.total(np.where(two_way, np.exp2(-age / 14), 0.0)),
         "reply_rate": np.divide(
-            seen.count(inbound), said, out=np.full(len(pairs), np.nan), where=said > 0
+            from_customer, said, out=np.full(seen.size, np.nan), where=said > 0
         ),
-        "days_since_activity": _silence(line, seen, pairs),
-        "days_since_two_way": _silence(line, seen, pairs, two_way),
-        "colleagues_active": _colleagues(history, pairs),
-        "last_activity_lift": _last_kind(history, seen, rates),
     }
-    unknown = pairs.at < (line.known.min() if len(line) else np.iinfo(np.int64).max)
-    return {name: np.where(unknown, np.nan, values) for name, values in columns.items()}
 
 
 def _silence(line: Timeline, seen: Seen, pairs: Pairs, mask: Bools | None = None) -> Floats:
