@@ -95,34 +95,8 @@ def states(
     Columns: opportunity_id, name, account_id, pipeline, created_at, currency, stage, stage_at,
     kind, position, amount (decimal, major units), expected_close_on, owner_id.
     """
-    events = (
-        known_events(happened_by=happened_by, known_at=known_at, fields=_FIELDS, among=among)
-        .ext(distinct_on(OpportunityEvent.opportunity_id, OpportunityEvent.field))
-        .order_by(
-            OpportunityEvent.opportunity_id,
-            OpportunityEvent.field,
-            OpportunityEvent.occurred_at.desc(),
-            OpportunityEvent.recorded_at.desc(),
-            OpportunityEvent.sequence.desc(),
-        )
-        .subquery()
-    )
-
-    def value(field: str) -> Any:  # noqa: ANN401 - an aggregate expression
-        return func.max(events.c.new_value).filter(events.c.field == field)
-
-    pivoted = (
-        select(
-            events.c.opportunity_id,
-            value("stage").label("stage"),
-            func.max(events.c.occurred_at).filter(events.c.field == "stage").label("stage_at"),
-            cast(func.nullif(value("amount"), ""), Numeric).label("amount"),
-            cast(func.nullif(value("expected_close_on"), ""), Date).label("expected_close_on"),
-            value("owner_id").label("owner_id"),
-        )
-        .group_by(events.c.opportunity_id)
-        .subquery()
-    )
+    events = known_events(happened_by=happened_by, known_at=known_at, fields=_FIELDS, among=among)
+    pivoted = _last_values(events)
     return (
         select(
             pivoted.c.opportunity_id,
@@ -142,6 +116,37 @@ def states(
         .join(Opportunity, Opportunity.id == pivoted.c.opportunity_id)
         .join(Stage, and_(Stage.pipeline == Opportunity.pipeline, Stage.stage == pivoted.c.stage))
         .cte(name)
+    )
+
+
+def _last_values(events: Select[Any]) -> Subquery:
+    """Return one row per deal with the last value of each field of a state."""
+    last = (
+        events.ext(distinct_on(OpportunityEvent.opportunity_id, OpportunityEvent.field))
+        .order_by(
+            OpportunityEvent.opportunity_id,
+            OpportunityEvent.field,
+            OpportunityEvent.occurred_at.desc(),
+            OpportunityEvent.recorded_at.desc(),
+            OpportunityEvent.sequence.desc(),
+        )
+        .subquery()
+    )
+
+    def value(field: str) -> Any:  # noqa: ANN401 - an aggregate expression
+        return func.max(last.c.new_value).filter(last.c.field == field)
+
+    return (
+        select(
+            last.c.opportunity_id,
+            value("stage").label("stage"),
+            func.max(last.c.occurred_at).filter(last.c.field == "stage").label("stage_at"),
+            cast(func.nullif(value("amount"), ""), Numeric).label("amount"),
+            cast(func.nullif(value("expected_close_on"), ""), Date).label("expected_close_on"),
+            value("owner_id").label("owner_id"),
+        )
+        .group_by(last.c.opportunity_id)
+        .subquery()
     )
 
 

@@ -36,6 +36,10 @@ KINDS = ("call", "email", "meeting", "visit", "demo", "proposal", "note", "other
 
 
 def _time(rng: random.Random, low: float = 0, high: float = DAYS) -> dt.datetime:
+    """Return a time; one in ten is a midnight of the company on which months and quarters turn."""
+    if rng.random() < 0.1:
+        month = rng.randrange(1, 13)
+        return dt.datetime(2025 + (month < 7), month, 1, tzinfo=ZONE).astimezone(dt.UTC)
     return FIRST + dt.timedelta(seconds=rng.randrange(int(low * 86400), int(high * 86400)))
 
 
@@ -199,7 +203,8 @@ def _value(rng, field, people, when) -> str | None:
 
 
 def _order(session, rng, name, people, currency) -> None:
-    day = _time(rng).date()
+    edges = [dt.date(2026, 1, 1), dt.date(2026, 4, 1), dt.date(2026, 7, 1), dt.date(2025, 12, 1)]
+    day = rng.choice([*edges, *(_time(rng).date() for _ in range(8))])
     recorded = dt.datetime.combine(day, dt.time(), dt.UTC) + dt.timedelta(days=rng.choice([0, 30]))
     owner = rng.choice([None, *people])
     for version in range(rng.choice([1, 1, 1, 2])):
