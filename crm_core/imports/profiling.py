@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from crm_core.errors import Invalid
 from crm_core.imports.mapping import Mapping, TableSpec
@@ -14,6 +15,9 @@ _NUMBER = r"[+-]?(0|[1-9]\d{0,14})?(\.\d+)?([eE][+-]?\d{1,3})?"
 _DATE = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?"
 _EXAMPLES = 3
 _CATEGORIES = 60
+_PROFILED = 20_000
+_GUESSED = 200_000
+"""Cells looked at: to describe a column, and to fix the kind of a custom field for good."""
 
 
 class Unmapped(Invalid):
@@ -23,43 +27,64 @@ class Unmapped(Invalid):
 def columns(
     scratch: Scratch, source: str, names: list[str], missing: list[str], used: dict[str, str]
 ) -> tuple[ColumnProfile, ...]:
-    """Return the profile of each column; ``used`` says mapped or dropped by name."""
-    return tuple(
-        _column(scratch, source, name, missing, used.get(name, "unmapped")) for name in names
-    )
+    """Return the profile of each column; ``used`` says mapped or dropped by name.
+
+    Rows and filled cells are counted in the whole file; kind, range and number of distinct
+    values are what the first ``_PROFILED`` filled cells show.
+    """
+    nothing = _nothing(missing)
+    wanted = ["count(*)", *(f"count(*) filter ({_holds(name, nothing)})" for name in names)]
+    rows, *counts = scratch.rows(
+        f"select {', '.join(wanted)} from {quoted(source)}{_sound(scratch, source)}",
+        f"The profile of {source}",
+    )[0]
+    profiles = []
+    for name, count in zip(names, counts, strict=True):
+        cells = _cells(scratch, source, name, nothing, _PROFILED)
+        profiles.append(
+            ColumnProfile(
+                name,
+                cells.kind,
+                int(count),
+                int(rows),
+                cells.distinct,
+                cells.low,
+                cells.high,
+                _examples(scratch, source, name, nothing),
+                used.get(name, "unmapped"),
+            )
+        )
+    return tuple(profiles)
 
 
 def guess(scratch: Scratch, source: str, name: str, missing: list[str]) -> str:
     """Return the kind of custom field a column holds; ``text`` when it is empty."""
-    kind = _column(scratch, source, name, missing, "").guess
+    kind = _cells(scratch, source, name, _nothing(missing), _GUESSED).kind
     return "text" if kind == "empty" else kind
 
 
-def _column(
-    scratch: Scratch, source: str, name: str, missing: list[str], used: str
-) -> ColumnProfile:
-    nothing = ", ".join(literal(word) for word in ("", *missing))
-    value = f"cast({quoted(name)} as varchar)"
-    sound = f"where {PROBLEM} is null" if PROBLEM in scratch.columns(source) else ""
-    query = (
-        f"with cells as (select {value} as v from {quoted(source)} {sound}), held as "
-        f"(select v from cells where v is not null and trim(v) not in ({nothing})) "
-        "select (select count(*) from cells), count(*), approx_count_distinct(v), min(v), max(v), "
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """What the filled cells of a column have in common."""
+
+    kind: str
+    distinct: int
+    low: str | None
+    high: str | None
+
+
+def _cells(scratch: Scratch, source: str, name: str, nothing: str, limit: int) -> _Cells:
+    sound = _sound(scratch, source) or " where true"
+    held, distinct, low, high, numbers, dates, booleans = scratch.rows(
+        f"with held as (select cast({quoted(name)} as varchar) as v from {quoted(source)}{sound} "
+        f"and {_holds(name, nothing)} limit {limit}) "
+        "select count(*), count(distinct v), min(v), max(v), "
         f"count(*) filter (regexp_full_match(trim(v), {literal(_NUMBER)})), "
         f"count(*) filter (regexp_full_match(trim(v), {literal(_DATE)}) "
         "and try_cast(trim(v) as timestamptz) is not null), "
-        "count(*) filter (lower(trim(v)) in ('true','false','yes','no')), "
-        "count(distinct v) filter (length(v) <= 80) from "
-        "(select v from held limit 200000) "
-    )
-    rows, held, distinct, low, high, numbers, dates, booleans, exact = scratch.rows(
-        query, f"The profile of {name}"
-    )[0]
-    filled = scratch.rows(
-        f"select count(*) from {quoted(source)} where {value} is not null "
-        f"and trim({value}) not in ({nothing})",
+        "count(*) filter (lower(trim(v)) in ('true','false','yes','no')) from held",
         f"The profile of {name}",
-    )[0][0]
+    )[0]
     if held == 0:
         kind = "empty"
     elif booleans == held:
@@ -69,19 +94,21 @@ def _column(
     elif dates == held:
         kind = "date"
     else:
-        kind = "category" if exact <= max(_CATEGORIES, held // 50) else "text"
-    few = exact if exact <= _CATEGORIES else distinct
-    return ColumnProfile(
-        name,
-        kind,
-        int(filled),
-        int(rows),
-        int(few),
-        _short(low),
-        _short(high),
-        _examples(scratch, source, name, nothing),
-        used,
-    )
+        kind = "category" if distinct <= max(_CATEGORIES, held // 50) else "text"
+    return _Cells(kind, int(distinct), _short(low), _short(high))
+
+
+def _nothing(missing: list[str]) -> str:
+    return ", ".join(literal(word) for word in ("", *missing))
+
+
+def _holds(name: str, nothing: str) -> str:
+    value = f"cast({quoted(name)} as varchar)"
+    return f"{value} is not null and trim({value}) not in ({nothing})"
+
+
+def _sound(scratch: Scratch, source: str) -> str:
+    return f" where {PROBLEM} is null" if PROBLEM in scratch.columns(source) else ""
 
 
 def _short(value: str | None) -> str | None:

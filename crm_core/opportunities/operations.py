@@ -85,6 +85,11 @@ def check(session: Session, incoming: Incoming) -> None:
                 f"'stage ' || s.{column} || ' is not a stage of pipeline ' || {pipeline} || "
                 "'; add it to the stages or translate it'",
             )
+    _check_closing(session, incoming)
+
+
+def _check_closing(session: Session, incoming: Incoming) -> None:
+    table, pipeline = incoming.table, incoming.pipeline
     kind = f"(select g.kind from stages g where g.pipeline = {pipeline} and g.stage = s.stage)"
     loose = f"not {incoming.covered('stage')}"
     if not incoming.has("closed_at"):
@@ -225,17 +230,7 @@ def record_events(session: Session, events: str, columns: frozenset[str]) -> Non
     )
 
 
-def _check_events(session: Session, events: str) -> None:
-    """Reject values that their field cannot hold; write the others in canonical form."""
-    deal = "opportunities o where o.id = s.opportunity_id"
-    _reject(
-        session,
-        events,
-        "s.field = 'stage' and not exists (select 1 from opportunities o join stages g "
-        "on g.pipeline = o.pipeline and g.stage = s.new_value where o.id = s.opportunity_id)",
-        "new_value",
-        "'stage ' || coalesce(s.new_value, '(empty)') || ' is not a stage of the pipeline'",
-    )
+def _check_amounts(session: Session, events: str) -> None:
     _reject(
         session,
         events,
@@ -247,10 +242,29 @@ def _check_events(session: Session, events: str) -> None:
         session,
         events,
         "s.field = 'amount' and s.new_value is not null and (select scale(trim_scale("
-        f"s.new_value::numeric * c.units)) > 0 from {deal.split(' where')[0]} "
+        "s.new_value::numeric * c.units)) > 0 from opportunities o "
         "join currency_units c on c.code = o.currency where o.id = s.opportunity_id)",
         "new_value",
         "'amount ' || s.new_value || ' has more decimals than its currency'",
+    )
+    run(
+        session,
+        f"update {events} s set new_value = trim_scale(s.new_value::numeric)::text "
+        "where s._verdict is null and s.field = 'amount' "
+        "and s.new_value <> trim_scale(s.new_value::numeric)::text",
+    )
+
+
+def _check_events(session: Session, events: str) -> None:
+    """Reject values that their field cannot hold; write the others in canonical form."""
+    _check_amounts(session, events)
+    _reject(
+        session,
+        events,
+        "s.field = 'stage' and not exists (select 1 from opportunities o join stages g "
+        "on g.pipeline = o.pipeline and g.stage = s.new_value where o.id = s.opportunity_id)",
+        "new_value",
+        "'stage ' || coalesce(s.new_value, '(empty)') || ' is not a stage of the pipeline'",
     )
     _reject(
         session,
@@ -271,8 +285,3 @@ def _check_events(session: Session, events: str) -> None:
             "new_value",
             f"s.new_value || ' is not among the {table}'",
         )
-    run(
-        session,
-        f"update {events} s set new_value = trim_scale(s.new_value::numeric)::text "
-        "where s._verdict is null and s.field = 'amount'",
-    )
