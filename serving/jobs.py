@@ -170,8 +170,10 @@ async def refresh_scores(context: JobContext, night: str) -> None:
 
 @tasks.task(name="advise", retry=_RETRY, pass_context=True)
 async def advise(context: JobContext, night: str) -> None:
-    """Rank the next best actions of every open deal."""
-    await run(context, "advise", "--as-of", clock.now().isoformat())
+    """Rank the next best actions of every open deal; the day's list is kept as a file too."""
+    ours: Context = context.additional_context["winward"]
+    out = ours.settings.home / "advice.csv"
+    await run(context, "advise", "--as-of", clock.now().isoformat(), "--out", str(out))
 
 
 @tasks.task(name="settle_outcomes", retry=_RETRY, pass_context=True)

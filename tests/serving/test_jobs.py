@@ -10,14 +10,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+from typer.main import get_command
 
 from crm_core.people.models import Company
+from crm_core.settings import Settings
 from serving import jobs
+from serving.commandline.app import app
 
 _WORKER = """
 import asyncio, sys, time
@@ -156,3 +160,22 @@ def test_a_waiting_job_is_not_queued_twice(queue, engine):
     assert [row.task_name for row in found] == [f"winward:{name}" for name in jobs.NIGHTLY]
     assert {row.lock for row in found} == {"facts"}  # one after another
     assert all(json.dumps(row.args) == '{"night": "2026-06-30"}' for row in found)
+
+
+def test_every_job_runs_commands_that_exist_with_what_they_require(monkeypatch, tmp_path):
+    ran: list[tuple[str, ...]] = []
+
+    async def record(_context: object, *arguments: str) -> None:
+        ran.append(arguments)
+
+    monkeypatch.setattr(jobs, "run", record)
+    ours = jobs.Context(Settings(home=tmp_path), engine=None)
+    context = SimpleNamespace(additional_context={"winward": ours})
+    for name in jobs.NIGHTLY:
+        asyncio.run(getattr(jobs, name).func(context, night="2026-06-30"))
+    assert len(ran) == 4
+    for arguments in ran:
+        command, words = get_command(app), list(arguments)
+        while words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        command.make_context(arguments[0], words)  # raises for unknown and for missing options
