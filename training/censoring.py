@@ -107,6 +107,13 @@ def fit_teacher(data: TrainingSet, weight: Array, *, seed: int, threads: int) ->
         designs.append(_stacked(data.X[rows], edges, b))
         labels.append(np.where(seen[rows] <= edges[b + 1], ended[rows], OPEN))
         weights.append(weight[rows])
+    return Teacher(edges=edges, booster=_fit_hazards(designs, labels, weights, seed, threads))
+
+
+def _fit_hazards(
+    designs: list[Array], labels: list[Array], weights: list[Array], seed: int, threads: int
+) -> lgb.Booster:
+    """Return the classifier of what happens to a deal in a bin: nothing, won or lost."""
     params = {
         "objective": "multiclass",
         "num_class": 3,
@@ -129,7 +136,7 @@ def fit_teacher(data: TrainingSet, weight: Array, *, seed: int, threads: int) ->
         weight=np.concatenate(weights),
         params={"max_bin": 63, "verbosity": -1, "num_threads": params["num_threads"]},
     )
-    return Teacher(edges=edges, booster=lgb.train(params, stacked, num_boost_round=50))
+    return lgb.train(params, stacked, num_boost_round=50)
 
 
 def soft_labels(data: TrainingSet, weight: Array, *, seed: int, threads: int) -> Array:
