@@ -71,7 +71,17 @@ def load(
             _load_late_events(session, stage)
         else:
             _load_plain(session, stage, company, recorded_at)
+    _tell_the_planner(session, stages)
     return stages
+
+
+def _tell_the_planner(session: Session, stages: list[Stage]) -> None:
+    """Renew the statistics of what was written; the first questions come before autovacuum.
+
+    Without them a rep's first page took 38 s instead of 1.4 s after the demo's import.
+    """
+    for stage in stages:
+        staging.run(session, f"analyze {quoted(stage.table.name)}")
 
 
 def _events_of(ordered: list[Compiled]) -> int | None:
