@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,12 +45,20 @@ def test_an_entry_point_declares_what_it_fills_in(name):
     assert set(re.findall(r"{(\w+)}", entry["command"])) == set(entry.get("parameters", {}))
 
 
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home that the database's user can enter; pytest's own folders are private."""
+    folder = Path(tempfile.mkdtemp(prefix="winward-run-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.mark.slow
-def test_an_entry_point_runs(tmp_path):
-    tmp_path.chmod(0o755)
+def test_an_entry_point_runs(tmp_path, home):
     environment = os.environ | {
         "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/runs.db",
-        "WINWARD_HOME": str(tmp_path / "home"),
+        "WINWARD_HOME": str(home),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     done = subprocess.run(
