@@ -227,7 +227,7 @@ def fit_trees(
     }
     if any(monotone.values()):
         params["monotone_constraints"] = [monotone.get(column, 0) for column in range(width)]
-        params["monotone_constraints_method"] = "advanced"
+        params["monotone_constraints_method"] = "intermediate"
     booster = lgb.train(params, data, num_boost_round=settings.trees)
     return TreePart.from_text(booster.model_to_string())
 

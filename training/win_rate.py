@@ -36,11 +36,11 @@ from training.evaluation import (
     logit,
     sigmoid,
 )
-from training.judgement import OutOfTime, Verdict, compare, joined
+from training.judgement import IDENTITY, OutOfTime, Verdict, compare, joined
 from training.model import Family, WinRateModel
 from training.parts import Array, Encoder, Part
 from training.reports import BETTER, NO_BETTER, TOO_FEW, Leak, TrainingReport
-from training.selection import Choice, Judged, Layout, Prepared, Selection, prepare
+from training.selection import Choice, Judged, Layout, Prepared, Selection, prepare, side_by_side
 from training.windows import LaterWindow
 
 __all__ = ["LaterWindow", "TrainedModel", "WinRateModel", "train"]
@@ -48,7 +48,7 @@ __all__ = ["LaterWindow", "TrainedModel", "WinRateModel", "train"]
 FEWEST_OF_EACH = 40
 FEWEST_FOR_A_RATE = 10
 FEWEST_FOR_TREES = 300
-SHARES = (0.35, 0.55, 0.75, 1.0)
+SHARES = (0.5, 0.65, 0.8, 1.0)
 UNVERSIONED = "unregistered"
 
 
@@ -149,11 +149,7 @@ class _Run:
             return self._without_judgement(bundle)
         weight = landmark_weights(self.data)
         rate = share_won_in_the_end(self.data, weight)
-        parts: tuple[tuple[float, Part], ...] = ()
-        if self.layout.stage is not None and self.layout.age is not None:
-            model = WinRateModel(family="table", stage=self.layout.stage, age=self.layout.age)
-            y = soft_labels(self.data, weight, seed=self.seed, threads=self.settings.threads)
-            parts = tuple(model.fit(self.data.X, y, weight).parts_)
+        parts = self._table()
         self._timed("fit")
         bundle = self._bundle(
             "base_rate",
@@ -162,6 +158,15 @@ class _Run:
             base=float(logit(np.array([rate]))[0]),
         )
         return self._without_judgement(bundle)
+
+    def _table(self) -> tuple[tuple[float, Part], ...]:
+        """Return the shrunk rates by stage and age, nothing if the frame has neither."""
+        if self.layout.stage is None or self.layout.age is None:
+            return ()
+        weight = landmark_weights(self.data)
+        y = soft_labels(self.data, weight, seed=self.seed, threads=self.settings.threads)
+        model = WinRateModel(family="table", stage=self.layout.stage, age=self.layout.age)
+        return tuple(model.fit(self.data.X, y, weight).parts_)
 
     def _without_judgement(self, bundle: Bundle) -> TrainedModel:
         report = self._report(TOO_FEW, bundle.kind, None)
@@ -191,10 +196,11 @@ class _Run:
         return ("base_rate", "table", "linear", "trees", "blend")
 
     def _find(self) -> _Found:
-        folds = [
-            prepare(fold, self.layout, seed=self.seed, threads=self.settings.threads)
-            for fold in forward_folds(self.data, shares=SHARES)
-        ]
+        folds = side_by_side(
+            lambda fold: prepare(fold, self.layout, seed=self.seed, threads=1),
+            list(forward_folds(self.data, shares=SHARES)),
+            threads=self.settings.threads,
+        )
         folds = [fold for fold in folds if len(fold.test_y) and len(fold.y)]
         self._timed("prepare")
         earlier, later = folds[:-1], folds[-1]
@@ -262,12 +268,16 @@ class _Run:
         )
 
     def _base_rate(self, found: _Found) -> Bundle:
+        """Return the rate for everyone, or by stage and age if that lost less on the folds."""
         a, b = found.verdict.base.line
         rate = float(sigmoid(a * logit(np.array([baselines.base_rate(self.data)])) + b)[0])
         deals = self.data.deals_won + self.data.deals_lost
+        losses = found.candidates
+        by_stage = losses.get("table", np.inf) < losses["base_rate"]
         return self._bundle(
             "base_rate",
-            parts=(),
+            parts=self._table() if by_stage else (),
+            calibrator=(a, b) if by_stage else IDENTITY,
             bands=(calibration.rate_band(rate, deals),),
             base=float(logit(np.array([rate]))[0]),
         )
