@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 from typer.main import get_command
 
@@ -78,6 +78,15 @@ def _wait_for(path: Path, seconds: float = 20) -> None:
         time.sleep(0.05)
 
 
+def _wait_for_workers(engine: Engine, wanted: int, seconds: float = 60) -> None:
+    count = text("select count(*) from procrastinate.procrastinate_workers")
+    deadline = time.monotonic() + seconds
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        while connection.scalar(count) < wanted:
+            assert time.monotonic() < deadline, "the workers did not start"
+            time.sleep(0.1)
+
+
 def test_installing_the_queue_twice_changes_nothing(queue, engine):
     count = text("select count(*) from pg_class where relnamespace = 'procrastinate'::regnamespace")
     with engine.connect() as connection:
@@ -92,9 +101,10 @@ def test_the_tables_of_the_queue_do_not_mix_with_the_facts(queue, engine):
         assert connection.scalar(text("select to_regclass('public.procrastinate_jobs')")) is None
 
 
-def test_a_job_runs_once_although_two_workers_wait_for_it(queue, tmp_path):
+def test_a_job_runs_once_although_two_workers_wait_for_it(queue, engine, tmp_path):
     workers = [_start_worker(queue, tmp_path) for _ in range(2)]
     try:
+        _wait_for_workers(engine, len(workers))  # before, a signal would just end the process
         _defer(queue, "winward:test", seconds=0)
         _wait_for(tmp_path / "done")
         time.sleep(0.5)
