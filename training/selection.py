@@ -26,8 +26,8 @@ from training.learners import TreeSettings
 from training.model import LADDER, Family, WinRateModel
 from training.parts import Array, Encoder
 
-MOST_ROWS_OF_A_TRIAL = 10_000
-MOST_ROWS_OF_A_FOLD = 40_000
+MOST_ROWS_OF_A_TRIAL = 8_000
+MOST_ROWS_OF_A_FOLD = 25_000
 RIDGES = (3000.0, 300.0, 30.0, 3.0)  # the more shrunk is the simpler
 TREE_SHARES = (0.7, 0.5, 0.3)
 STANDARD_ERRORS = 1.0
