@@ -59,6 +59,18 @@ CATEGORIES: dict[str, tuple[str, str, str]] = {
 }
 """The categories every deal may have: group, English and Chinese name."""
 
+ACTIVITY_WORDS = {
+    "call": ("call", "通话", "客户来电", "致电客户"),
+    "email": ("e-mail", "邮件", "客户来信", "致客户的邮件"),
+    "meeting": ("meeting", "会议", "客户约见的会议", "约见客户的会议"),
+    "visit": ("visit", "拜访", "客户来访", "拜访客户"),
+    "demo": ("demo", "演示", "客户要求的演示", "为客户演示"),
+    "proposal": ("proposal", "方案", "客户的方案请求", "发给客户的方案"),
+    "note": ("note", "备注", "客户备注", "给客户的备注"),
+    "other": ("other activity", "其他活动", "客户发起的其他活动", "面向客户的其他活动"),
+}
+"""Per kind of activity: English; Chinese without direction, from and to the customer."""
+
 _BY_NAME = {each.name: each for each in FEATURES}
 
 
@@ -118,19 +130,41 @@ def _category(name: str, stem: str, ending: str) -> Feature:
 
 def _signal(name: str, stem: str, ending: str) -> Feature:
     prefix, _, label = stem.partition("_")
-    words = label.replace("_", " ")
     if prefix == "entered":
-        group, en, zh = "momentum", f"Stage “{words}” entered", f"进入「{words}」阶段"
+        words = label.replace("_", " ")
+        group, en, zh = "momentum", f"move into “{words}”", f"进入「{words}」阶段"
     else:
-        group, en, zh = "engagement", f"“{words}”", f"「{words}」"
+        group, (en, zh) = "engagement", activity_words(label)
+    title = en[:1].upper() + en[1:]
     if ending == "count":
         return Feature(
-            name, group, "count", f"{en}: times", f"{zh}的次数",
-            f"{en}: {{value}} times so far", f"{zh}至今 {{value}} 次",
-            zero_en=f"{en}: not so far", zero_zh=f"{zh}尚未发生",
+            name, group, "count", f"{title}: times", f"{zh}的次数",
+            f"{title}: {{value}} so far", f"{zh}至今 {{value}} 次",
+            zero_en=f"No {en} so far", zero_zh=f"尚无{zh}",
         )  # fmt: skip
     return Feature(
-        name, group, "days", f"{en}: days since", f"距上次{zh}的天数",
-        f"{en}: {{value}} days ago", f"上次{zh}在 {{value}} 天前",
-        missing_en=f"{en}: not so far", missing_zh=f"{zh}尚未发生",
+        name, group, "days", f"{title}: days since", f"距上次{zh}的天数",
+        f"Last {en} {{value}} days ago", f"上次{zh}在 {{value}} 天前",
+        missing_en=f"No {en} so far", missing_zh=f"尚无{zh}",
     )  # fmt: skip
+
+
+def activity_words(label: str) -> tuple[str, str]:
+    """Return the English and Chinese words of an activity's label such as ``call_out_reached``.
+
+    A label that starts with no kind we know, or only says "other", is quoted as it stands.
+    """
+    kind, _, rest = label.partition("_")
+    direction, _, result = rest.partition("_")
+    if direction not in ("in", "out"):
+        direction, result = "", rest
+    if kind not in ACTIVITY_WORDS or (kind == "other" and result):
+        quoted = (result if kind == "other" else label).replace("_", " ")
+        return f"“{quoted}”", f"「{quoted}」"
+    en, *zh = ACTIVITY_WORDS[kind]
+    en += {"in": " from the customer", "out": " to the customer", "": ""}[direction]
+    words = zh[("", "in", "out").index(direction)]
+    if not result:
+        return en, words
+    shown = result.replace("_", " ")
+    return f"{en} ({shown})", f"{words}（{shown}）"

@@ -104,7 +104,13 @@ class Feature:
     def reason(
         self, value: float, language: Language, *, rises: bool, category: str | None = None
     ) -> str:
-        """Return the fact with its direction in the record, empty when there is no fact."""
+        """Return the fact with its direction in the record, empty when there is no fact.
+
+        A record better than average is never given as what goes with a lower probability, nor
+        the reverse: beside the other facts it may weigh so, but alone it would mislead.
+        """
+        if self.unit == "log_odds" and (value > 0) != rises:
+            return ""
         fact = self.fact(value, language, category=category)
         return LEANS[(language, rises)].format(fact=fact) if fact else ""
 

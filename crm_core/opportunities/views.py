@@ -214,6 +214,8 @@ def _told(rows: Sequence[Any], currency: str) -> tuple[Change, ...]:
     for row in reversed(rows):
         new = _value(row.field, row.new, currency)
         old = before.get(row.field) if row.old is None else _value(row.field, row.old, currency)
+        if row.field == "custom":
+            old = None  # the event names only what it sets; the event before set other fields
         told.append(Change(row.field, old, new, row.occurred_at, row.recorded_at, row.by))
         before[row.field] = new
     return tuple(reversed(told))
@@ -230,7 +232,7 @@ def _value(field: str, text: str | None, currency: str) -> Value:
             return dt.date.fromisoformat(text)
         if field == "custom":
             pairs = sorted(json.loads(text).items())
-            return "; ".join(f"{key.removeprefix('x_')}: {_plain(value)}" for key, value in pairs)
+            return "; ".join(f"{_readable(key)}: {_plain(value)}" for key, value in pairs)
     except (ValueError, InvalidOperation, AttributeError):
         return text
     return text
@@ -255,5 +257,11 @@ def participants(session: Session, opportunity_id: str) -> tuple[Participant, ..
     return tuple(Participant(*row) for row in found)
 
 
+def _readable(key: str) -> str:
+    return key.removeprefix("x_").replace("_", " ")
+
+
 def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "✓" if value else "✗"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

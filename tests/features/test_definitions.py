@@ -32,7 +32,8 @@ def test_a_feature_can_be_said_in_both_languages(name):
             fact = each.fact(value, language, category="Inbound")
             assert fact
             assert "{" not in fact
-            for rises in (True, False):
+            # a record never speaks against itself, see below
+            for rises in (value > 0,) if each.unit == "log_odds" else (True, False):
                 assert fact in each.reason(value, language, rises=rises, category="Inbound")
         assert each.reason(math.nan, language, rises=True) == "" or each.missing_en
 
@@ -51,6 +52,33 @@ def test_silence_reads_as_a_sentence():
 
 def test_a_lift_reads_as_times_the_average_odds():
     assert feature("rep_lift").fact(math.log(2), "en").endswith("2.00 times the average odds")
+
+
+def test_a_lift_never_speaks_against_itself():
+    lift = feature("x_competitor_lift")
+    assert lift.reason(math.log(1.1), "en", rises=False) == ""
+    assert lift.reason(math.log(0.9), "en", rises=True) == ""
+    assert "0.90 times" in lift.reason(math.log(0.9), "en", rises=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "en", "zh"),
+    [
+        ("done_email_in_count", 0, "No e-mail from the customer so far", "尚无客户来信"),
+        ("done_call_out_count", 3, "Call to the customer: 3 so far", "致电客户至今 3 次"),
+        (
+            "done_meeting_held_days",
+            4,
+            "Last meeting (held) 4 days ago",
+            "上次会议（held）在 4 天前",
+        ),
+        ("done_other_o_sent_back_count", 1, "“o sent back”: 1 so far", "「o sent back」至今 1 次"),
+        ("entered_negotiate_days", 9, "Last move into “negotiate” 9 days ago", None),
+    ],
+)
+def test_a_signal_reads_in_sellers_words(name, value, en, zh):
+    assert feature(name).fact(value, "en") == en
+    assert zh is None or feature(name).fact(value, "zh") == zh
 
 
 def test_a_column_without_a_definition_is_refused():
