@@ -34,15 +34,16 @@ class Place:
     server: EmbeddedServer
     folder: Path
 
-    def database(self, name: str) -> Engine:
-        """Return an engine on a new, migrated database."""
+    def database(self, name: str, *, migrated: bool = True) -> Engine:
+        """Return an engine on a new database, with our tables unless told not to."""
         administrative = create_engine(self.server.url("postgres"), isolation_level="AUTOCOMMIT")
         with administrative.connect() as connection:
             connection.execute(text(f"drop database if exists {name} with (force)"))
             connection.execute(text(f"create database {name}"))
         administrative.dispose()
         engine = create_engine(self.server.url(name))
-        migrations.upgrade(engine)
+        if migrated:
+            migrations.upgrade(engine)
         return engine
 
 

@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,7 +44,7 @@ def compare() -> Comparison:
         engine = here.database("winward")
         stack.callback(engine.dispose)
         for name in ("winward_mlflow", "winward_feast"):
-            here.database(name).dispose()
+            here.database(name, migrated=False).dispose()
         company.bring_in(engine, folder)
         settings = Settings(
             home=here.folder / "home",
@@ -58,7 +59,11 @@ def compare() -> Comparison:
         deal, row = example(engine, settings)
         say("starting both servers …")
         stack.enter_context(server(ours(settings), settings.environment(), OURS, "/healthz"))
-        theirs = {**os.environ, "MLFLOW_TRACKING_URI": mlflow_url}
+        theirs = {
+            **os.environ,
+            "MLFLOW_TRACKING_URI": mlflow_url,
+            "MLFLOW_REGISTRY_URI": mlflow_url,
+        }
         stack.enter_context(server(reference(), theirs, THEIRS, "/ping"))
         score, invoke = our_request(deal), their_request(row)
         for warm in range(5):
@@ -119,15 +124,19 @@ def server(command: list[str], environment: dict[str, str], port: int, path: str
     """Run a server until the block ends; enter when it answers."""
     tools = str(Path(sys.executable).parent)
     environment = {**environment, "PATH": f"{tools}{os.pathsep}{environment.get('PATH', '')}"}
-    with subprocess.Popen(
-        command, env=environment, process_group=0,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(
+            command, env=environment, process_group=0, stdout=log, stderr=log
+        ) as process,
+    ):
         try:
             deadline = time.monotonic() + READY_SECONDS
             while not answers(port, path):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"{' '.join(command)} did not become ready")
+                    log.seek(0)
+                    told = log.read().decode(errors="replace")[-2000:]
+                    raise RuntimeError(f"{' '.join(command)} did not become ready: {told}")
                 time.sleep(0.5)
             yield
         finally:

@@ -11,21 +11,17 @@ import datetime as dt
 import threading
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine
+from sqlalchemy.pool import NullPool
 
+from crm_core.database import create_engine
+from crm_core.imports.queries import FactsMark, facts_mark
 from features.facts import load
 from features.history import History
 
 _EVERYTHING = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
 _MOST_FACTS = 3_000_000
 """Above this the facts are not kept: memory is worth more than the time to read them again."""
-_MARK = text(
-    "select (select max(sequence) from opportunity_events), (select count(*) from opportunities), "
-    "(select count(*) from activities), (select count(*) from opportunity_contacts), "
-    "(select count(*) from accounts), (select count(*) from orders), "
-    "(select count(*) from users), (select count(*) from stages), "
-    "(select max(id) from import_batches)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +29,7 @@ class _Held:
     """Indexed facts, the store they came from and its state then."""
 
     store: str
-    mark: tuple[object, ...]
+    mark: FactsMark
     history: History
 
 
@@ -44,28 +40,28 @@ class _Memory:
         self._lock = threading.Lock()
         self._held: _Held | None = None
 
-    def history(self, engine: Engine) -> History:
+    def history(self, bind: Engine | Connection) -> History:
         """Return the store's indexed facts, read again only if the store changed."""
-        store = engine.url.render_as_string(hide_password=True)
+        url = bind.engine.url.render_as_string(hide_password=False)
+        if isinstance(bind, Engine):
+            with bind.connect() as connection:
+                mark = facts_mark(connection)
+        else:
+            mark = facts_mark(bind)
         with self._lock:
-            with engine.connect() as connection:
-                mark = tuple(connection.execute(_MARK).one())
             held = self._held
-            if held is not None and (held.store, held.mark) == (store, mark):
+            if held is not None and (held.store, held.mark) == (url, mark):
                 return held.history
-            history = History(load(engine, as_of=_EVERYTHING))
+            # a connection of its own: the pool's may all be held by requests that wait for this
+            history = History(load(create_engine(url, poolclass=NullPool), as_of=_EVERYTHING))
             size = len(history.facts.events) + len(history.facts.activities)
-            self._held = _Held(store, mark, history) if size <= _MOST_FACTS else None
+            self._held = _Held(url, mark, history) if size <= _MOST_FACTS else None
             return history
 
 
 _memory = _Memory()
 
 
-def history(engine: Engine) -> History:
-    """Return the store's facts, indexed; in memory while nothing is added to the store.
-
-    A change that adds no row (an account's industry edited in place) is noticed with the next
-    addition or import.
-    """
-    return _memory.history(engine)
+def history(bind: Engine | Connection) -> History:
+    """Return the store's facts, indexed; in memory while nothing in the store changes."""
+    return _memory.history(bind)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from crm_core.settings import Settings
 from features import facts as fact_store
@@ -136,7 +136,7 @@ def _asked(history: History, as_of: int) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def rows(
-    engine: Engine,
+    bind: Engine | Connection,
     pairs: pd.DataFrame,
     *,
     settings: Settings,
@@ -152,5 +152,5 @@ def rows(
     asked = columns if columns is not None else newest_columns(settings)
     if asked is None:  # which signals are frequent must be judged by what was known
         latest = pd.to_datetime(pairs[KEYS[1]], utc=True).max().to_pydatetime()
-        return opportunity.rows(fact_store.load(engine, as_of=latest), pairs)
-    return opportunity.rows(recent.history(engine), pairs, columns=asked)
+        return opportunity.rows(fact_store.load(bind.engine, as_of=latest), pairs)
+    return opportunity.rows(recent.history(bind), pairs, columns=asked)

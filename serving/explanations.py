@@ -153,24 +153,22 @@ def reasons(
     weighs most among those of the group (``groups``) that lean its way and have words. Groups
     without any such fact stay bars of the chart.
     """
-    rises = math.fsum(by_group.values()) >= 0
-    speaking = {
-        group: weight for group, weight in by_group.items() if abs(weight) >= SHOWN_LOG_ODDS
-    }
-    leaning: dict[str, list[tuple[float, str]]] = {group: [] for group in speaking}
-    for name, weight in by_feature.items():
-        group = groups.get(name, "")
-        if group in speaking and weight * speaking[group] > 0:
-            leaning[group].append((-abs(weight), name))
+    silent = {group: weight for group, weight in by_group.items() if abs(weight) >= SHOWN_LOG_ODDS}
     said = []
-    for group, weight in sorted(speaking.items(), key=lambda each: (-abs(each[1]), each[0])):
-        for _, name in sorted(leaning[group]):
-            sentence = _sentence(name, values[name], categories.get(name), rises=weight > 0)
-            if sentence is not None:
-                value = None if math.isnan(values[name]) else values[name]
-                facts = {"feature": name, "value": value, "category": categories.get(name)}
-                said.append(Reason(group, weight > 0, weight, sentence, facts))
-                break
+    for name in sorted(by_feature, key=lambda each: (-abs(by_feature[each]), each)):
+        if not silent:
+            break
+        weight = silent.get(groups.get(name, ""), 0.0)
+        if weight * by_feature[name] <= 0:
+            continue
+        sentence = _sentence(name, values[name], categories.get(name), rises=weight > 0)
+        if sentence is not None:
+            value = None if math.isnan(values[name]) else values[name]
+            facts = {"feature": name, "value": value, "category": categories.get(name)}
+            said.append(Reason(groups[name], weight > 0, weight, sentence, facts))
+            del silent[groups[name]]
+    said.sort(key=lambda reason: (-abs(reason.contribution), reason.group))
+    rises = math.fsum(by_group.values()) >= 0
     along = [reason for reason in said if reason.supports == rises][:MOST_REASONS]
     against = [reason for reason in said if reason.supports != rises][:1]
     return (*along, *against)

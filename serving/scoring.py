@@ -28,7 +28,6 @@ from crm_core.settings import Settings
 from features import snapshots
 from features.categories import MOST_VALUES
 from features.opportunity import CATEGORY_NAMES
-from serving import live_facts
 from serving.champions import WIN_RATE, Champion
 from serving.explanations import (
     Effect,
@@ -126,7 +125,7 @@ def score_one(
     pairs = pd.DataFrame({"entity_id": [opportunity_id], "as_of": [pd.Timestamp(as_of)]})
     stood = standings(session, opportunity_ids=[opportunity_id], as_of=as_of)
     (view,) = _views(
-        partial(live_facts.rows, session, settings=settings),
+        partial(snapshots.rows, session.connection(), settings=settings),
         pairs,
         stood={as_of: stood},
         champion=champion,
