@@ -65,8 +65,8 @@ class World:
     attrition_per_year: float = 0.15
 
     # arrivals
-    deals_per_seat_week: float = 1.2
-    demo_seat_load: float = 1.9
+    deals_per_seat_week: float = 0.9
+    demo_seat_load: float = 2.5
     created_closed: float = 0.02
     duplicated: float = 0.01
 

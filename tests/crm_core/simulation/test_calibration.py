@@ -34,7 +34,7 @@ def open_deals(deals: list[Row]) -> list[Row]:
 class TestBands:
     def test_size_is_that_of_the_demo(self, demo: Generated) -> None:
         rows = demo.summary.rows
-        assert 11_000 <= rows["opportunities"] <= 20_000
+        assert 8_000 <= rows["opportunities"] <= 20_000
         assert 100_000 <= rows["opportunity_events"] <= 190_000
         assert 100_000 <= rows["activities"] <= 250_000
         assert (
