@@ -13,7 +13,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import DataError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
@@ -65,6 +65,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _routing)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(DataError, _unfit_value)
+    app.add_exception_handler(StatementError, _statement)
+    app.add_exception_handler(OverflowError, _unfit_value)  # the days before year 1, after 9999
+    app.add_exception_handler(UnicodeEncodeError, _unfit_value)  # half a surrogate pair
     app.add_exception_handler(OperationalError, _unavailable)
     app.add_exception_handler(PoolTimeout, _unavailable)
     app.add_exception_handler(Exception, _bug)
@@ -108,8 +111,16 @@ def _unreadable(request: Request, error: Exception) -> Response:
 
 
 def _unfit_value(request: Request, error: Exception) -> Response:
-    LOG.warning("a value that the database refuses: %s", error)
+    LOG.warning("a value that cannot be used: %s", error)
     return answer(request, 422, UNFIT_VALUE)
+
+
+def _statement(request: Request, error: Exception) -> Response:
+    """Answer for a value that never reached the database: it could not be written down."""
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, (OverflowError, UnicodeEncodeError)):
+        return _unfit_value(request, error)
+    return _bug(request, error)
 
 
 def _unavailable(request: Request, error: Exception) -> Response:

@@ -356,7 +356,10 @@ def _or_none(value: float) -> float | None:
 
 
 def _rate_note(champion: Champion, p: float, similar: int) -> Words:
-    """Say which rate this is: that of all deals, or of a stage and age while deals are few."""
+    """Say which rate this is: that of all deals, or of a stage and age while deals are few.
+
+    The base rate is an estimate that allows for deals still open, not a share that was counted.
+    """
     percent = f"{100 * p:.0f} %"
     if champion.bundle.parts:
         return Words(
@@ -365,10 +368,11 @@ def _rate_note(champion: Champion, p: float, similar: int) -> Words:
             f"已结单商机太少，无法学到更多（n = {similar}）："
             f"处于此阶段和时长的商机约有 {percent} 赢单。",
         )
-    count_en, count_zh = (f", n = {similar}", f"，n = {similar}") if similar else ("", "")
+    count_en, count_zh = (f" (n = {similar})", f"（n = {similar}）") if similar else ("", "")
     return Words(
-        f"No better than the base rate: {percent} of similar deals were won{count_en}.",
-        f"不优于基准赢率：类似商机中有 {percent} 赢单{count_zh}。",
+        f"No better than the base rate: an estimated {percent} of all deals are won in the end, "
+        f"open ones counted in{count_en}.",
+        f"不优于基准赢率：估计所有商机（含未结单）最终约有 {percent} 赢单{count_zh}。",
     )
 
 

@@ -47,10 +47,24 @@ for group in (up, status, imports, models, web, worker, passwords, simulate, adv
     group.register(app)
 
 
+UNUSABLE_PATHS = (
+    FileNotFoundError,
+    FileExistsError,
+    NotADirectoryError,
+    IsADirectoryError,
+    PermissionError,
+)
+
+
 def main() -> None:
     """Run the command line; a CrmError becomes one sentence on stderr and an exit code."""
     try:
         app()
+    except UNUSABLE_PATHS as error:
+        where = error.filename or "a file"
+        _leave(f"{where} cannot be used ({error.strerror}); name another.", EXIT_CODES["invalid"])
+    except OverflowError:
+        _leave("A time or period lies outside the calendar; name another.", EXIT_CODES["invalid"])
     except CrmError as error:
         _leave(error.message, EXIT_CODES[error.kind])
     except Exception as error:

@@ -40,5 +40,7 @@ def web(
             access_log=False,
             timeout_graceful_shutdown=5,
             server_header=False,
+            # an address that a client may write itself must not count log-in failures
+            proxy_headers=False,
         )
         uvicorn.Server(config).run(sockets=[listener])

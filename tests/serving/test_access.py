@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from urllib.parse import quote
 
+import pytest
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 
@@ -200,6 +201,17 @@ class TestReplay:
             "/api/v1/opportunities/deal of rep/score?as_of=2026-06-01T00:00:00"
         )
         assert answer.status_code == 422
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "/api/v1/opportunities/deal of rep/score?as_of=0001-01-01T00:00:00%2B14:00",
+            "/api/v1/kpis?period=0001",
+            "/api/v1/kpis?period=9999-W52",
+        ],
+    )
+    def test_refuses_days_outside_the_calendar(self, signed_in, address):
+        assert signed_in("rep").get(address).status_code == 422
 
     def test_judges_by_what_may_be_seen_now(self, signed_in, engine):
         client = signed_in("rep")

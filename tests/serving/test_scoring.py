@@ -200,7 +200,8 @@ class TestScoreOne:
         assert (view.kind, view.reasons) == ("base_rate", ())
         assert view.note is not None
         assert view.note.en == (
-            "No better than the base rate: 63 % of similar deals were won, n = 412."
+            "No better than the base rate: an estimated 63 % of all deals are won in the end, "
+            "open ones counted in (n = 412)."
         )
 
     def test_tells_a_rate_of_few_deals_as_what_it_is(
