@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Engine, MetaData, String, TypeDecorator
+from sqlalchemy import BigInteger, DateTime, Dialect, Engine, MetaData, String, TypeDecorator, text
 from sqlalchemy import create_engine as _create_engine
 from sqlalchemy.orm import DeclarativeBase, Session
 
@@ -88,3 +88,9 @@ def transaction(engine: Engine) -> Iterator[Session]:
             session.rollback()
             raise
         session.commit()
+
+
+def run(session: Session, sql: str, **values: object) -> int:
+    """Execute a statement; return the number of rows it touched."""
+    result: Any = session.execute(text(sql), values)
+    return int(result.rowcount)

@@ -7,6 +7,7 @@ import datetime as dt
 from sqlalchemy.orm import Session
 
 from crm_core import exchange
+from crm_core.database import run
 from crm_core.imports import loading, staging
 from crm_core.imports.company import Company
 from crm_core.imports.compiling import Compiled
@@ -26,7 +27,7 @@ def add_stages(session: Session, mapping: Mapping) -> int:
     """Write the stages that a mapping itself describes; return how many changed."""
     changed = 0
     for stage in mapping.stages:
-        changed += staging.run(
+        changed += run(
             session,
             "insert into stages as t (pipeline, stage, position, kind, forecast_category) values "
             "(:pipeline, :stage, :position, :kind, :forecast_category) on conflict (pipeline, "
@@ -81,7 +82,7 @@ def _tell_the_planner(session: Session, stages: list[Stage]) -> None:
     Without them a rep's first page took 38 s instead of 1.4 s after the demo's import.
     """
     for stage in stages:
-        staging.run(session, f"analyze {quoted(stage.table.name)}")
+        run(session, f"analyze {quoted(stage.table.name)}")
 
 
 def _events_of(ordered: list[Compiled]) -> int | None:
@@ -167,13 +168,13 @@ def _load_late_events(session: Session, stage: Stage) -> None:
         return
     staging.settle_references(session, stage)
     opportunities.record_events(session, stage.name, frozenset(stage.columns))
-    staging.run(
+    run(
         session,
         "create temporary table touched on commit drop as select distinct opportunity_id as id "
         f"from {stage.name} where _verdict = 'inserted'",
     )
     projection.project(session, "touched")
-    staging.run(session, "drop table touched")
+    run(session, "drop table touched")
 
 
 def translations(scratch: Scratch, item: Compiled) -> list[Finding]:

@@ -6,8 +6,9 @@ import datetime as dt
 
 from sqlalchemy.orm import Session
 
+from crm_core.database import run
 from crm_core.imports.scratch import quoted
-from crm_core.imports.staging import Stage, reject, run
+from crm_core.imports.staging import Stage, reject
 
 RULES: dict[str, tuple[tuple[tuple[str, ...], str, str], ...]] = {
     "users": (

@@ -19,6 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm_core import exchange, money
+from crm_core.database import run
 from crm_core.imports.report import Finding, TableCounts
 from crm_core.imports.scratch import Progress, literal, quoted
 
@@ -54,12 +55,6 @@ class Stage:
         """Keep a finding if it is about any row."""
         if rows:
             self.findings.append(Finding(kind, self.table.name, column, rows, sentence))
-
-
-def run(session: Session, sql: str, **values: object) -> int:
-    """Execute a statement; return the number of rows it touched."""
-    result: Any = session.execute(text(sql), values)
-    return int(result.rowcount)
 
 
 def scalar(session: Session, sql: str, **values: object) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from crm_core.database import run
 from crm_core.opportunities.operations import Incoming
-from crm_core.opportunities.projection import project, run
+from crm_core.opportunities.projection import project
 
 _EVENT_DRIVEN = ("owner_id", "product_id", "amount", "expected_close_on")
 

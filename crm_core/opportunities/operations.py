@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
-from crm_core.opportunities.projection import know_currencies, run
+from crm_core.database import run
+from crm_core.opportunities.projection import know_currencies
 
 _STATIC = ("account_id", "name", "pipeline", "created_at", "source", "campaign_id", "lost_reason")
 

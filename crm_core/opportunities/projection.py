@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm_core import money
-
-
-def run(session: Session, sql: str, **values: object) -> int:
-    """Execute a statement; return the number of rows it touched."""
-    result: Any = session.execute(text(sql), values)
-    return int(result.rowcount)
+from crm_core.database import run
 
 
 def know_currencies(session: Session) -> None:
