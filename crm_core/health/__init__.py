@@ -1,0 +1,1 @@
+"""Data health: rules, runs, findings, and which numbers rest on failing data."""

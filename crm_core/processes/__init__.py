@@ -1,0 +1,1 @@
+"""Stage criteria, rules, approvals, alerts, assignment and tasks: how work is steered."""

@@ -1,0 +1,1 @@
+"""Any table of the exchange format, one record at a time: list, create, change, merge."""
