@@ -16,7 +16,10 @@ Texts = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregate:
-    """The sums over a metric's rows. Money is in minor units; ``valued`` rows have a value."""
+    """The sums over a metric's rows. Money is in minor units; ``valued`` rows have a value.
+
+    ``unrecorded`` says which facts were never recorded, so that a sum over them is not zero.
+    """
 
     rows: int
     valued: int
@@ -25,7 +28,7 @@ class Aggregate:
     median: Decimal | None
     unpriced: int
     unpriced_currency: str | None
-    source_is_empty: bool = False
+    unrecorded: Texts | None = None
 
 
 EMPTY = Aggregate(
@@ -105,7 +108,7 @@ def from_aggregate(metric: Metric, sums: Aggregate, *, currency: str) -> MetricV
     A sum over no rows is zero, as long as the source holds facts at all; over rows of which none
     has a value it is None. A ratio without a denominator is None.
     """
-    reasons = unpriced_reason(sums)
+    reasons = unpriced_reason(sums) or sums.unrecorded
     value = None if reasons else _number(metric, sums)
     if value is not None and metric.unit == "money":
         value = Money(round_half_even(value), currency).major
@@ -125,7 +128,7 @@ def _number(metric: Metric, sums: Aggregate) -> Decimal | None:
         return sums.median
     if metric.aggregation in ("ratio", "average"):
         return sums.value / sums.weight if sums.weight and sums.value is not None else None
-    if sums.source_is_empty or (sums.rows and not sums.valued):
+    if sums.rows and not sums.valued:
         return None
     return Decimal(0) if sums.value is None else sums.value
 

@@ -60,6 +60,23 @@ def _is_chinese(locale: str) -> bool:
 
 
 _FIRST = ("2026-11 v1: first definition",)
+_NO_DEAL = ("系统中没有任何商机记录。", "No deal is recorded at all.")
+_NO_CLOSE_DATE = (
+    "系统中没有任何商机记录过预计成交日。",
+    "No deal has ever been given an expected close date.",
+)
+NEEDED_FACTS: dict[str, tuple[str, tuple[str, str]]] = {
+    "orders": ("orders", ("系统中没有任何订单记录。", "No order is recorded at all.")),
+    "activities": ("activities", ("系统中没有任何活动记录。", "No activity is recorded at all.")),
+    "won_deals": ("opportunities", _NO_DEAL),
+    "open_deals": ("opportunities", _NO_DEAL),
+    "open_deals_due": ("expected_close_dates", _NO_CLOSE_DATE),
+    "open_deals_weighted": ("expected_close_dates", _NO_CLOSE_DATE),
+}
+"""The facts without which a sum over a source is None, not zero, and the sentence that says so.
+
+No order at all is "we do not know what was sold", not "nothing was sold".
+"""
 _CREDITED = "revenue credits of the order by share; without any, its owner whole"
 _CLOSING_OWNER = "the owner when the deal closed"
 _OWNER = "the owner at that time"
@@ -370,6 +387,11 @@ def as_markdown(metrics: Iterable[Metric] = CATALOGUE) -> str:
     return "\n".join(lines)
 
 
+def _silences(item: Metric) -> list[tuple[str, str]]:
+    _, unrecorded = NEEDED_FACTS.get(item.source, ("", item.none_when))
+    return list(dict.fromkeys([item.none_when, unrecorded]))
+
+
 def _section(item: Metric) -> list[str]:
     better = {
         "higher": "higher is better",
@@ -388,7 +410,7 @@ def _section(item: Metric) -> list[str]:
         f"- counts on: {item.event_date}",
         f"- credited to: {item.credit}",
         f"- currency: {item.currency_rule}",
-        f"- None when: {item.none_when[1]} {item.none_when[0]}",
+        *(f"- None when: {english} {chinese}" for chinese, english in _silences(item)),
         *(f"- since {line}" for line in item.since),
         "",
     ]

@@ -21,12 +21,13 @@ from crm_core.kpis.arithmetic import (
     Aggregate,
     MetricValue,
     Standing,
+    Texts,
     from_aggregate,
     from_standing,
 )
-from crm_core.kpis.catalogue import Metric, metric
+from crm_core.kpis.catalogue import NEEDED_FACTS, Metric, metric
 from crm_core.kpis.membership import units_of
-from crm_core.kpis.sources import Question, is_empty, rows_of
+from crm_core.kpis.sources import Question, is_recorded, rows_of
 from crm_core.money import Money, minor_digits, total
 from crm_core.people.queries import Visibility, company
 from crm_core.periods import FiscalCalendar, Period
@@ -78,11 +79,14 @@ def values(
     """Return several metrics of the people in scope, by a fixed number of statements."""
     wanted = [metric(metric_id) for metric_id in metric_ids]
     asked = question(session, scope=scope, period=period, as_of=as_of)
-    sums = _aggregates(session, asked, _simple(wanted)).get(None, {})
-    found = _from_sums(_simple(wanted), sums, asked)
+    simple = _simple(wanted)
+    sums = _aggregates(session, asked, simple).get(None, {})
     against_quota = [item for item in wanted if item.aggregation == "derived"]
+    parts = [metric(name) for name in _AGAINST_QUOTA] if against_quota else []
+    unrecorded = _unrecorded(session, asked, [*simple, *parts])
+    found = _from_sums(simple, sums, asked, unrecorded)
     if against_quota:
-        standing = _standing(session, asked)
+        standing = _standing(session, asked, unrecorded)
         found |= {
             item.id: from_standing(item, standing, currency=asked.currency)
             for item in against_quota
@@ -111,10 +115,11 @@ def by_subject(
     if against_quota:
         simple |= {name: metric(name) for name in _AGAINST_QUOTA}
     sums = _aggregates(session, asked, list(simple.values()), grouping=grouping)
+    unrecorded = _unrecorded(session, asked, list(simple.values()))
     own = _targets(session, asked, kind=grouping) if against_quota else {}
     result = {}
     for subject in sorted({key for key in sums if key is not None} | own.keys()):
-        found = _from_sums(simple.values(), sums.get(subject, {}), asked)
+        found = _from_sums(simple.values(), sums.get(subject, {}), asked, unrecorded)
         if against_quota:
             target = own[subject].target.amount if subject in own else None
             standing = _standing_of(found, target, asked)
@@ -175,11 +180,36 @@ def _simple(wanted: Collection[Metric]) -> list[Metric]:
 
 
 def _from_sums(
-    wanted: Collection[Metric], sums: Mapping[str, Aggregate], asked: Question
+    wanted: Collection[Metric],
+    sums: Mapping[str, Aggregate],
+    asked: Question,
+    unrecorded: Mapping[str, Texts],
 ) -> dict[str, MetricValue]:
     return {
-        item.id: from_aggregate(item, sums.get(item.id, EMPTY), currency=asked.currency)
+        item.id: from_aggregate(
+            item,
+            replace(sums.get(item.id, EMPTY), unrecorded=unrecorded.get(item.source)),
+            currency=asked.currency,
+        )
         for item in wanted
+    }
+
+
+def _unrecorded(session: Session, asked: Question, wanted: Collection[Metric]) -> dict[str, Texts]:
+    """Return, by source, the sentence about facts the company never recorded.
+
+    Asked once for all subjects: a person without an order has sold nothing only where orders
+    are recorded at all.
+    """
+    sources = {
+        item.source: NEEDED_FACTS[item.source] for item in wanted if item.source in NEEDED_FACTS
+    }
+    facts = sorted({fact for fact, _ in sources.values()})
+    if not facts:
+        return {}
+    row = session.execute(select(*(is_recorded(fact, asked).label(fact) for fact in facts))).one()
+    return {
+        source: sentence for source, (fact, sentence) in sources.items() if not row._mapping[fact]
     }
 
 
@@ -204,7 +234,6 @@ def _aggregates(
             median=row.median,
             unpriced=row.unpriced,
             unpriced_currency=row.unpriced_currency,
-            source_is_empty=row.source_is_empty,
         )
     return found
 
@@ -231,7 +260,6 @@ def _sums(item: Metric, asked: Question, *, grouping: Grouping | None) -> Select
         cast(median if item.aggregation == "median" else null(), Numeric).label("median"),
         func.count(source.c.unpriced).label("unpriced"),
         func.min(source.c.unpriced).label("unpriced_currency"),
-        is_empty(item.source, asked).label("source_is_empty"),
     ).where(asked.scope.condition(source.c.user_id))
     if unit is not None:
         statement = statement.join(unit, literal(True))
@@ -259,14 +287,15 @@ def _holders(own: Mapping[str, SubjectTarget]) -> Visibility:
     return Visibility(everyone=False, user_ids=frozenset(own.keys() - managers))
 
 
-def _standing(session: Session, asked: Question) -> Standing:
+def _standing(session: Session, asked: Question, unrecorded: Mapping[str, Texts]) -> Standing:
     own = _targets(session, asked, kind="user")
     holders = _holders(own)
     amounts = [own[subject].target.amount for subject in sorted(holders.user_ids)]
     parts = [metric(name) for name in _AGAINST_QUOTA]
     sums = _aggregates(session, replace(asked, scope=holders), parts).get(None, {})
     target = total(amounts, currency=asked.currency) if amounts else None
-    return _standing_of(_from_sums(parts, sums, asked), target, asked)
+    found = _from_sums(parts, sums, asked, unrecorded)
+    return _standing_of(found, target, asked)
 
 
 def _standing_of(

@@ -27,7 +27,6 @@ from sqlalchemy import (
     case,
     cast,
     exists,
-    false,
     func,
     literal,
     null,
@@ -39,6 +38,7 @@ from crm_core.activities.models import Activity
 from crm_core.advice.models import Prediction
 from crm_core.kpis.catalogue import UnknownMetric
 from crm_core.kpis.crediting import credited, signed_orders
+from crm_core.opportunities.models import Opportunity, OpportunityEvent
 from crm_core.opportunities.states import closings, ever_owned_by, moved_between, states
 from crm_core.orders.conversion import half_even, valued
 from crm_core.orders.models import Order
@@ -375,15 +375,22 @@ SOURCES: dict[str, Callable[[Question], Select[Any]]] = {
 }
 
 
-def is_empty(source: str, question: Question) -> Expression:
-    """Return whether a source that may never have been recorded holds nothing known by then.
-
-    No order at all is "we do not know what was sold", not "nothing was sold".
-    """
-    recorded_at = {"orders": Order.recorded_at, "activities": Activity.recorded_at}.get(source)
-    if recorded_at is None:
-        return false()
-    return ~exists().where(recorded_at <= question.as_of)
+def is_recorded(fact: str, question: Question) -> Expression:
+    """Return whether any fact of that kind was recorded by then, whoever it belongs to."""
+    known: dict[str, Expression] = {
+        "orders": Order.recorded_at <= question.as_of,
+        "activities": Activity.recorded_at <= question.as_of,
+        "opportunities": and_(
+            Opportunity.created_at <= question.as_of, Opportunity.recorded_at <= question.as_of
+        ),
+        "expected_close_dates": and_(
+            OpportunityEvent.field == "expected_close_on",
+            OpportunityEvent.new_value.is_not(None),
+            OpportunityEvent.occurred_at <= question.as_of,
+            OpportunityEvent.recorded_at <= question.as_of,
+        ),
+    }
+    return exists().where(known[fact])
 
 
 def rows_of(source: str, question: Question) -> Select[Any]:
