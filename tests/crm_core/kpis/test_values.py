@@ -80,7 +80,47 @@ class TestValues:
         elif rows:
             assert set(rows) == {None}
         else:
-            assert "recorded at all" in value.reason_if_none
+            never = ("recorded at all", "ever been given")
+            assert any(phrase in value.reason_if_none for phrase in never)
+
+    @pytest.mark.parametrize(
+        ("emptied", "silent"),
+        [
+            ("delete from orders", {"bookings"}),
+            ("delete from activities", {"activities"}),
+            (
+                "delete from opportunity_events where field = 'expected_close_on'",
+                {"pipeline_in_period", "weighted_pipeline"},
+            ),
+        ],
+    )
+    def test_are_none_for_everybody_where_the_fact_was_never_recorded(
+        self, session, emptied, silent
+    ):
+        companies.write(session, 3)
+        session.flush()
+        asked = {"period": calendar(session).parse("2026"), "as_of": QUESTIONS[1][1]}
+        parts = [*PEOPLE, None]
+        before = self.read(session, asked, parts)
+        session.execute(text(emptied))
+        after = self.read(session, asked, parts)
+        for metric_id in silent:
+            for person in parts:
+                if person in after:
+                    assert after[person][metric_id].value is None, (person, metric_id)
+                    assert after[person][metric_id].reason_if_none
+            reasons = before[None][metric_id].reason_if_none or ""
+            assert "recorded at all" not in reasons, metric_id
+            assert "ever been given" not in reasons, metric_id
+            assert "exchange rate" not in after[None][metric_id].reason_if_none
+
+    @staticmethod
+    def read(session, asked, parts):
+        found = {
+            **queries.by_subject(session, SIMPLE, grouping="user", scope=EVERYONE, **asked),
+            None: queries.values(session, SIMPLE, scope=EVERYONE, **asked),
+        }
+        return {person: found[person] for person in parts if person in found}
 
     @pytest.mark.parametrize(("name", "as_of"), QUESTIONS)
     def test_are_the_sums_of_their_rows(self, made, name, as_of):
