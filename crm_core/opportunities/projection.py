@@ -39,6 +39,16 @@ def project(session: Session, ids: str) -> None:
     run(session, _PROJECTION.format(ids=ids))
 
 
+def project_one(session: Session, opportunity_id: str, *, currency: str) -> None:
+    """Derive the current columns of one deal from its events; cheap enough for a request."""
+    statement = _PROJECTION.format(ids="(select cast(:one as text) as id)").replace(
+        "join currency_units c on c.code = p.currency",
+        "cross join (select cast(:units as numeric) as units) c",
+    )
+    units = 10 ** money.minor_digits(currency)
+    run(session, statement, one=opportunity_id, units=units)
+
+
 _PROJECTION = """
 with latest as (
   select distinct on (e.opportunity_id, e.field) e.opportunity_id, e.field, e.new_value
