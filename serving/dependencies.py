@@ -18,10 +18,9 @@ from crm_core.database import transaction
 from crm_core.people import queries as people
 from crm_core.people.queries import Viewer, Visibility
 from crm_core.settings import Settings
-from serving import security
+from serving import languages, security
 from serving.champions import Champion, Champions
-from serving.web import languages
-from serving.web.languages import Language
+from serving.languages import Language
 
 
 def get_engine(request: Request) -> Engine:

@@ -18,17 +18,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from crm_core.errors import CrmError
-from crm_core.people.operations import TooManyAttempts, WrongCredentials
-from serving import security
-from serving.web import languages, pages
+from crm_core.people.operations import TooManyAttempts
+from serving import languages, security
+from serving.statuses import status_of
+from serving.web import pages
 
 LOG = logging.getLogger(__name__)
-STATUS_OF_KIND = {"not_found": 404, "conflict": 409, "not_allowed": 403, "invalid": 422}
-STATUS_OF_ERROR: Mapping[type[CrmError], int] = {
-    security.NotSignedIn: 401,
-    WrongCredentials: 401,
-    TooManyAttempts: 429,
-}
 UNAVAILABLE = "The database cannot be reached; try again in a moment."
 UNFIT_VALUE = "A value holds a character or a size that cannot be stored; leave it out."
 BROKEN = "Something went wrong on our side. It was written to the log; please try again."
@@ -71,11 +66,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(OperationalError, _unavailable)
     app.add_exception_handler(PoolTimeout, _unavailable)
     app.add_exception_handler(Exception, _bug)
-
-
-def status_of(error: CrmError) -> int:
-    """Return the HTTP status of an anticipated error."""
-    return STATUS_OF_ERROR.get(type(error), STATUS_OF_KIND[error.kind])
 
 
 def _anticipated(request: Request, error: Exception) -> Response:

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import RedirectResponse, Response
 
 from crm_core.people import operations
-from serving import errors, logins
+from serving import logins
 from serving.dependencies import Configured, Now, SessionOfRequest, SignedIn, Store
 from serving.security import PUBLIC, SESSION_COOKIE, SIGNED_IN, allow
+from serving.statuses import status_of
 from serving.web import pages
 from serving.web.pages import Framed
 
@@ -40,7 +41,7 @@ def log_in(
         )
     except (operations.WrongCredentials, operations.TooManyAttempts) as error:
         return pages.render(
-            "login.html", frame, status=errors.status_of(error), goes_to=target, email=email,
+            "login.html", frame, status=status_of(error), goes_to=target, email=email,
             error=error.message,
         )  # fmt: skip
     response = RedirectResponse(target, status_code=303)

@@ -18,9 +18,10 @@ from jinja2.runtime import Context
 
 from crm_core.people import queries as people
 from crm_core.people.queries import Viewer
+from serving import languages
 from serving.dependencies import MaybeSignedIn, Now, Reads, SessionOfRequest
-from serving.web import formats, languages, vocabulary
-from serving.web.languages import Language
+from serving.languages import Language
+from serving.web import formats, vocabulary
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"

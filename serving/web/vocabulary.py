@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from serving.web.languages import Language
+from serving.languages import Language
 
 
 def _(message: str) -> str:

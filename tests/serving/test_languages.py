@@ -13,7 +13,8 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 from crm_core.money import Money
-from serving.web import formats, languages
+from serving import languages
+from serving.web import formats
 
 SERVING = Path(languages.__file__).parents[1]
 METHODS = [("**.html", "jinja2"), ("**.py", "python")]

@@ -10,11 +10,11 @@ from sqlalchemy import select
 
 from crm_core.advice.models import RecommendationResponse
 from crm_core.database import transaction
-from serving import deals
+from serving import deals, languages
 from serving.coaching.recommend import DealAdvice
 from serving.explanations import Reason, Words, effects, sigmoid
 from serving.scoring import ScoreView
-from serving.web import charts, languages, pages
+from serving.web import charts, pages
 from tests.serving.conftest import NOON
 
 HTML = {"accept": "text/html"}

@@ -13,7 +13,7 @@ from babel.messages.pofile import read_po
 from babel.support import Translations
 
 COOKIE = "winward_lang"
-LOCALES = Path(__file__).parent / "locales"
+LOCALES = Path(__file__).parent / "web" / "locales"
 
 
 @dataclass(frozen=True, slots=True)
