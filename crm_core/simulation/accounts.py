@@ -59,7 +59,7 @@ def accounts(world: World, org: Organisation, draws: Draws) -> Accounts:
     industry = (u[1] * len(INDUSTRIES)).astype(np.int64)
     affinity = world.affinity_sd * normal(u[2], u[3])
     country = _countries(org, seat, u[4])
-    effects = draws.uniform(Stream.ACCOUNT, np.arange(len(INDUSTRIES)), 1, 2)
+    effects = draws.company.uniform(Stream.ACCOUNT, np.arange(len(INDUSTRIES)), 1, 2)
     spread = np.exp(0.6 * normal(u[5], u[6]))
     employees = (np.asarray(_EMPLOYEES)[segment] * spread).astype(np.int64) + 5
     return Accounts(

@@ -90,6 +90,10 @@ def _deals(
 ) -> Arrivals:
     u = draws.uniform(Stream.BIRTH, key, 0, 14)
     account = seat * world.accounts_per_seat + pick(u[0], world.accounts_per_seat)
+    if world.drift_week is not None:
+        other = seat * world.accounts_per_seat + pick(u[12], world.accounts_per_seat)
+        larger = (week >= world.drift_week) & (firms.segment[other] > firms.segment[account])
+        account = np.where(larger, other, account)
     segment = firms.segment[account]
     closed = u[10] < world.created_closed
     # marks a deal that is doubled below

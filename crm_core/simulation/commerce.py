@@ -82,23 +82,35 @@ class Subscription:
 
 @dataclass(slots=True)
 class Books:
-    """Everything that was sold, billed and paid by the end."""
+    """Everything that was sold, billed and paid by the end; ``tag`` as in the setting."""
 
+    tag: str = ""
     orders: list[Order] = field(default_factory=list)
     invoices: list[Invoice] = field(default_factory=list)
     payments: list[Payment] = field(default_factory=list)
     subscriptions: list[Subscription] = field(default_factory=list)
 
+    def bill(self, order: Order, day: int, amount: int) -> Invoice:
+        """Write an invoice, or with a negative amount a credit note."""
+        invoice = Invoice(f"I{self.tag}{len(self.invoices) + 1:06d}", order, day, amount)
+        self.invoices.append(invoice)
+        return invoice
+
+    def pay(self, invoice: Invoice, day: int, amount: int) -> None:
+        """Write a payment, or with a negative amount a refund."""
+        number = len(self.payments) + 1
+        self.payments.append(Payment(f"R{self.tag}{number:06d}", invoice, day, amount))
+
 
 def books(setting: Setting, ends: Closings, base: Customers, draws: Draws) -> Books:
     """Return the books at the end of the simulation."""
-    result = Books()
+    result = Books(setting.tag)
     orders = _deal_orders(setting, ends, draws) + _repeat_orders(setting, base, draws)
     orders = [order for order in orders if order.recorded < setting.weeks.end]
     orders.sort(key=lambda order: (order.day, order.recorded, order.account, order.deal))
     last = int(day_of(np.asarray([setting.weeks.end]))[0])
     for number, order in enumerate(orders, 1):
-        order.id = f"S{number:06d}"
+        order.id = f"S{setting.tag}{number:06d}"
         result.orders.append(order)
         _bill(setting, order, result, last)
     _subscribe(setting, base, result, last, draws)
@@ -189,8 +201,7 @@ def _bill(setting: Setting, order: Order, result: Books, last: int) -> None:
         day = order.day + 3 + int(15 * u[8]) + 35 * n
         if day >= last or (order.cancelled is not None and day >= order.cancelled // DAY):
             return
-        invoice = Invoice(f"I{len(result.invoices) + 1:06d}", order, day, amount)
-        result.invoices.append(invoice)
+        invoice = result.bill(order, day, amount)
         paid_on = _pay(setting, invoice, result, last, u[9 + n], u[12 + n])
         _give_back(invoice, result, last, u, paid_on)
 
@@ -209,7 +220,7 @@ def _pay(
         day = invoice.day + wait + 25 * n
         if day >= last:
             return None
-        result.payments.append(Payment(f"R{len(result.payments) + 1:06d}", invoice, day, amount))
+        result.pay(invoice, day, amount)
     return invoice.day + wait + 25 * (len(parts) - 1)
 
 
@@ -224,11 +235,10 @@ def _give_back(invoice: Invoice, result: Books, last: int, u: Floats, paid_on: i
         return
     if day >= last or amount == 0:
         return
-    note = Invoice(f"I{len(result.invoices) + 1:06d}", order, day, -amount)
-    result.invoices.append(note)
+    note = result.bill(order, day, -amount)
     if paid_on is None or paid_on > day or day + 9 >= last:
         return
-    result.payments.append(Payment(f"R{len(result.payments) + 1:06d}", note, day + 9, -amount))
+    result.pay(note, day + 9, -amount)
 
 
 def _subscribe(setting: Setting, base: Customers, result: Books, last: int, draws: Draws) -> None:
@@ -255,5 +265,7 @@ def _subscribe(setting: Setting, base: Customers, result: Books, last: int, draw
             ended = None
         renews = None if ended is not None else day + _YEAR * ((last - day) // _YEAR + 1)
         result.subscriptions.append(
-            Subscription(f"C{number:05d}", account, product, day, ended, renews, monthly)
+            Subscription(
+                f"C{setting.tag}{number:05d}", account, product, day, ended, renews, monthly
+            )
         )

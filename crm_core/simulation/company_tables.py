@@ -17,6 +17,7 @@ from crm_core.simulation.geography import (
     TIME_ZONES,
 )
 from crm_core.simulation.people import Member
+from crm_core.simulation.plan import Quota
 from crm_core.simulation.record import Run
 from crm_core.simulation.weeks import DAY, TIME_ZONE, date_of, day_number
 
@@ -119,9 +120,9 @@ def stages(_: Run) -> Sheet:
     }
 
 
-def quotas(run: Run) -> Sheet:
+def quotas(quotas: list[Quota], end: int) -> Sheet:
     """Return the quotas that are approved by the end."""
-    plan = [quota for quota in run.quotas if quota.approved_day * DAY < run.setting.weeks.end]
+    plan = [quota for quota in quotas if quota.approved_day * DAY < end]
     return {
         "subject_kind": [quota.subject_kind for quota in plan],
         "subject_id": [quota.subject for quota in plan],
@@ -146,7 +147,7 @@ def fx_rates(run: Run) -> Sheet:
     drift = np.zeros(len(foreign))
     rows: list[tuple[str, str, str]] = []
     for number, month in enumerate(months):
-        u = run.draws.uniform(Stream.RATE, np.asarray(foreign), number, 2)
+        u = run.draws.company.uniform(Stream.RATE, np.asarray(foreign), number, 2)
         drift = 0.96 * drift + 0.012 * normal(u[0], u[1])
         for place, currency in enumerate(foreign):
             rate = np.exp(drift[place]) / PER_EURO[currency]

@@ -105,7 +105,7 @@ def contacts(run: Run) -> Sheet:
 def contact_ids(run: Run) -> list[str]:
     """Return the ids of all contacts."""
     starts = contact_starts(run.setting)
-    return numbered("K", 5, int(starts[-1] + run.setting.firms.contacts[-1]))
+    return numbered(run.letter("K"), 5, int(starts[-1] + run.setting.firms.contacts[-1]))
 
 
 def seniority_of(run: Run, contact: Integers) -> Integers:
@@ -130,7 +130,7 @@ def tickets(run: Run) -> Sheet:
     rows = rows[np.lexsort((account[rows], opened[rows]))]
     ends = instants(closed)
     return {
-        "id": list(numbered("T", 5, len(rows))),
+        "id": list(numbered(run.letter("T"), 5, len(rows))),
         "account_id": named(run.account_ids, account[rows]),
         "opened_at": instants(opened[rows]),
         "closed_at": [ends[i] if closed[i] < weeks.end else None for i in rows],

@@ -211,7 +211,7 @@ def activities(run: Run) -> Sheet:
     made = run.activities
     minutes: list[Cell] = [m or None for m in made.minutes.tolist()]
     return {
-        "id": list(numbered("V", 6, len(made.kind))),
+        "id": list(numbered(run.letter("V"), 6, len(made.kind))),
         "kind": named(KINDS, made.kind),
         "occurred_at": instants(made.occurred),
         "recorded_at": instants(made.recorded),

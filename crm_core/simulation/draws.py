@@ -8,7 +8,7 @@ that differ in one action share every other draw (common random numbers), which 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy as np
@@ -22,6 +22,7 @@ _WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 _ROUNDS = 10
+FUTURES, _PARTS = 1 << 12, 1 << 12
 
 
 class Stream(IntEnum):
@@ -67,20 +68,40 @@ def philox(counters: NDArray[np.uint64], key: tuple[int, int]) -> NDArray[np.uin
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """All the chance of one future of one world. ``future`` 0 is the one that happened."""
+    """All the chance of one future of one part of a world.
+
+    ``future`` 0 is the one that happened. ``part`` tells the parts of a large company apart,
+    whose deals and accounts are each numbered from 0.
+    """
 
     seed: int
     future: int = 0
+    part: int = 0
+
+    def __post_init__(self) -> None:
+        """Check that both fit into the counter."""
+        assert 0 <= self.future < FUTURES, f"a future beyond {FUTURES}"
+        assert 0 <= self.part < _PARTS, f"a part beyond {_PARTS}"
+
+    @property
+    def company(self) -> Draws:
+        """The chance that all parts share: shocks, industries, people."""
+        return replace(self, part=0)
 
     def uniform(self, stream: Stream, entity: Integers, week: Integers | int, slots: int) -> Floats:
-        """Return draws in (0, 1), shape (slots, len(entity)): one row per named event."""
+        """Return draws in (0, 1), shape (slots, len(entity)): one row per named event.
+
+        The upper half of an entity's number, if any, says how many futures on its draws lie.
+        """
         blocks = -(-slots // 4)
         size = len(entity)
         counters = np.empty((4, blocks, size), dtype=np.uint64)
-        counters[0] = entity
+        numbers = np.asarray(entity, dtype=np.uint64)
+        futures = (numbers >> _HALF) + np.uint64(self.future)
+        counters[0] = numbers & _LOW
         counters[1] = np.asarray(week) & 0xFFFFFFFF
         counters[2] = np.arange(blocks, dtype=np.uint64)[:, None]
-        counters[3] = int(stream) | (self.future << 8)
+        counters[3] = (futures << np.uint64(8)) | np.uint64(int(stream) | self.part << 20)
         key = (self.seed & 0xFFFFFFFF, (self.seed >> 32) & 0xFFFFFFFF)
         words = philox(counters.reshape(4, blocks * size), key).reshape(4, blocks, size)
         drawn = words.transpose(1, 0, 2).reshape(4 * blocks, size)[:slots]

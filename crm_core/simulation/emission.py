@@ -1,4 +1,4 @@
-"""Writing exchange tables: the columns the format declares, in its order, as CSV (RFC 4180)."""
+"""Writing exchange tables, the columns the format declares in its order: CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -15,27 +15,84 @@ from crm_core import exchange
 from crm_core.simulation.draws import Integers
 
 Cell = str | int | None
-Columns = dict[str, NDArray[np.generic] | list[str]]
+Columns = dict[str, NDArray[np.generic] | pa.Array | list[str]]
 Sheet = dict[str, list[Cell]]
 """A table to be written: cells by column; all columns equally long."""
 
 
-def write_sheet(folder: Path, name: str, sheet: Sheet) -> int:
-    """Write a table of the exchange format and return its number of rows."""
-    declared = [column.name for column in exchange.table(name).columns if column.name in sheet]
-    columns = declared + [name for name in sheet if name.startswith("x_")]
+class CsvTables:
+    """Exchange tables written as CSV; a table may come in several sheets."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.rows: dict[str, int] = {}
+
+    def add(self, name: str, sheet: Sheet) -> None:
+        """Append a sheet to its table."""
+        columns = list(_columns(name, sheet))
+        begun = name in self.rows
+        path = self._folder / f"{name}.csv"
+        with path.open("a" if begun else "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            if not begun:
+                writer.writerow(columns)
+            writer.writerows(zip(*(sheet[column] for column in columns), strict=True))
+        self.rows[name] = self.rows.get(name, 0) + len(sheet[columns[0]])
+
+    def close(self) -> None:
+        """Nothing is left to be written."""
+
+
+class ParquetTables:
+    """Tables written as Parquet, a row group for each sheet; memory holds one sheet at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writers: dict[str, parquet.ParquetWriter] = {}
+        self.rows: dict[str, int] = {}
+
+    def add(self, name: str, sheet: Sheet) -> None:
+        """Append a sheet of the exchange format to its table."""
+        columns = {
+            column: pa.array(sheet[column], pa.int64() if kind in _WHOLE else pa.string()).cast(
+                _TYPES.get(kind, pa.string())
+            )
+            for column, kind in _columns(name, sheet).items()
+        }
+        self.append(name, pa.table(columns))
+
+    def append(self, name: str, table: pa.Table) -> None:
+        """Append rows to a table."""
+        if name not in self._writers:
+            path = self._folder / f"{name}.parquet"
+            self._writers[name] = parquet.ParquetWriter(path, table.schema, compression="zstd")
+        self._writers[name].write_table(table)
+        self.rows[name] = self.rows.get(name, 0) + table.num_rows
+
+    def close(self) -> None:
+        """Write what ends each file."""
+        for writer in self._writers.values():
+            writer.close()
+
+
+_WHOLE = ("integer", "month")
+_TYPES: dict[str, pa.DataType] = {
+    "integer": pa.int64(),
+    "month": pa.int64(),
+    "instant": pa.timestamp("ms", tz="UTC"),
+    "date": pa.date32(),
+    "money": pa.decimal128(24, 2),
+    "decimal": pa.decimal128(24, 7),
+}
+
+
+def _columns(name: str, sheet: Sheet) -> dict[str, str]:
+    """Return the columns of a sheet in the format's order, each with its kind."""
+    table = exchange.table(name)
+    declared = {c.name: str(c.kind) for c in table.columns if c.name in sheet}
+    columns = declared | {name: "text" for name in sheet if name.startswith("x_")}
     assert set(columns) == set(sheet), f"{name} has no columns {set(sheet) - set(columns)}"
-    with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(zip(*(sheet[column] for column in columns), strict=True))
-    return len(sheet[columns[0]])
-
-
-def write_truth(folder: Path, name: str, columns: Columns) -> None:
-    """Write a table of the sealed truth as Parquet."""
-    folder.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(pa.table(columns), folder / f"{name}.parquet", compression="zstd")
+    return columns
 
 
 def instants(seconds: Integers) -> list[Cell]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from crm_core import exchange
 from crm_core.errors import Conflict, Invalid
 from crm_core.simulation import (
     company_tables,
@@ -15,13 +17,15 @@ from crm_core.simulation import (
     leads,
     ledger_tables,
 )
+from crm_core.simulation.decisions import Policy, habit
 from crm_core.simulation.draws import Draws
-from crm_core.simulation.emission import write_sheet
+from crm_core.simulation.emission import CsvTables, ParquetTables, Sheet
 from crm_core.simulation.people import DEMO_LOGINS
-from crm_core.simulation.record import run_world
-from crm_core.simulation.truth import seal
+from crm_core.simulation.plan import united
+from crm_core.simulation.record import Run, run_world
+from crm_core.simulation.truth import HABIT, Seal
 from crm_core.simulation.weeks import date_of, weeks_until
-from crm_core.simulation.world import Size, world_of
+from crm_core.simulation.world import Size, World, world_of
 
 _EARLIEST, _LATEST = dt.date(1990, 1, 1), dt.date(2200, 1, 1)
 
@@ -40,24 +44,28 @@ class Summary:
 
     company: str
     seed: int
-    size: Literal["small", "demo"]
+    size: Size
     first_day: dt.date
     until: dt.date
     rows: dict[str, int]
     logins: dict[str, str]
 
 
-_TABLES = {
+Format = Literal["csv", "parquet"]
+_ONCE: dict[str, Callable[[Run], Sheet]] = {
     "company": company_tables.company,
     "org_units": company_tables.org_units,
     "users": company_tables.users,
     "assignments": company_tables.assignments,
-    "accounts": customer_tables.accounts,
-    "contacts": customer_tables.contacts,
     "campaigns": leads.campaigns,
-    "leads": leads.leads,
     "products": company_tables.products,
     "stages": company_tables.stages,
+    "fx_rates": company_tables.fx_rates,
+}
+_BY_PART: dict[str, Callable[[Run], Sheet]] = {
+    "accounts": customer_tables.accounts,
+    "contacts": customer_tables.contacts,
+    "leads": leads.leads,
     "opportunities": deal_tables.opportunities,
     "opportunity_events": deal_tables.opportunity_events,
     "opportunity_contacts": deal_tables.opportunity_contacts,
@@ -68,21 +76,64 @@ _TABLES = {
     "subscriptions": ledger_tables.subscriptions,
     "usage": customer_tables.usage,
     "tickets": customer_tables.tickets,
-    "quotas": company_tables.quotas,
     "credits": ledger_tables.credits,
-    "fx_rates": company_tables.fx_rates,
 }
 
 
-def generate(folder: Path, *, seed: int, size: Size, until: dt.date, truth: Path) -> Summary:
+def generate(
+    folder: Path,
+    *,
+    seed: int,
+    size: Size,
+    until: dt.date,
+    truth: Path,
+    world: World | None = None,
+    policy: Policy = habit,
+    described: Mapping[str, object] = HABIT,
+    file_format: Format | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Summary:
     """Write a simulated company's exchange tables to ``folder`` and its truth to ``truth``.
 
     The company knows nothing that is recorded on ``until`` or later (its midnight); deals that
-    are open then stay open. The same arguments give the same bytes. ``folder`` must be absent or
-    empty; files of an earlier truth are replaced. Raises FolderNotEmpty, UnknownSize,
-    ImpossibleDay.
+    are open then stay open. The same arguments give the same bytes. ``world``: instead of the
+    base world of the size; ``policy``: who decides what is done, ``described`` in the truth;
+    ``file_format``: CSV, and Parquet for a large company, unless said. ``folder`` must be absent
+    or empty; files of an earlier truth are replaced. Raises FolderNotEmpty, ImpossibleDay,
+    UnknownSize.
     """
-    world = world_of(size)
+    world = world or world_of(size)
+    _check(folder, seed, until, truth)
+    folder.mkdir(parents=True, exist_ok=True)
+    weeks = weeks_until(until, years=world.years)
+    wanted = file_format or ("parquet" if world.parted else "csv")
+    tables = ParquetTables(folder) if wanted == "parquet" else CsvTables(folder)
+    sealed = Seal(truth, world, seed, described)
+    parts = len(world.regions) if world.parted else 1
+    plans = []
+    for number, run in enumerate(run_world(world, weeks, Draws(seed), policy=policy), 1):
+        for name, sheet in (_ONCE | _BY_PART if number == 1 else _BY_PART).items():
+            tables.add(name, sheet(run))
+        plans.append(run.quotas)
+        sealed.add(run)
+        if progress is not None:
+            progress(number, parts)
+    tables.add("quotas", company_tables.quotas(united(plans), weeks.end))
+    tables.close()
+    sealed.close()
+    return Summary(
+        company=company_tables.COMPANY_NAME,
+        seed=seed,
+        size=size,
+        first_day=date_of(weeks.start_day),
+        until=until,
+        rows={table.name: tables.rows[table.name] for table in exchange.TABLES},
+        logins=dict(DEMO_LOGINS),
+    )
+
+
+def _check(folder: Path, seed: int, until: dt.date, truth: Path) -> None:
+    """Raise if the company cannot be written there, or not until then."""
     if not _EARLIEST <= until < _LATEST:
         raise ImpossibleDay(f"--until {until} is not between {_EARLIEST} and {_LATEST}.")
     if seed < 0 or seed >= 1 << 64:
@@ -96,17 +147,3 @@ def generate(folder: Path, *, seed: int, size: Size, until: dt.date, truth: Path
         raise Invalid(
             f"The truth {truth} lies inside {folder}, which is imported; name a folder outside it."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    weeks = weeks_until(until, years=world.years)
-    run = run_world(world, weeks, Draws(seed))
-    rows = {name: write_sheet(folder, name, sheet(run)) for name, sheet in _TABLES.items()}
-    seal(run, truth)
-    return Summary(
-        company=company_tables.COMPANY_NAME,
-        seed=seed,
-        size=size,
-        first_day=date_of(weeks.start_day),
-        until=until,
-        rows=rows,
-        logins=dict(DEMO_LOGINS),
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from crm_core.simulation.draws import Integers, Stream, pick, poisson
 from crm_core.simulation.emission import Cell, Sheet, instants, named, numbered
@@ -59,6 +60,15 @@ def _campaign_code(run: Run, deal: Integers) -> Integers:
     return np.where(from_one, _campaign(run, deals.week[deal], pick(u[1], len(_CHANNELS))), -1)
 
 
+def caused(run: Run, deal: Integers) -> NDArray[np.bool_]:
+    """Return which deals exist only because of their campaign (truth); others it only claims."""
+    code = _campaign_code(run, deal)
+    share = np.asarray(run.setting.world.caused_by_channel)[code % len(_CHANNELS)]
+    u = run.draws.uniform(Stream.CAMPAIGN, run.setting.deals.key[deal], 0, 3)
+    because: NDArray[np.bool_] = (code >= 0) & (u[2] < share)
+    return because
+
+
 def campaign_of(run: Run, deal: Integers) -> list[Cell]:
     """Return the campaign from which each deal came; empty when from none."""
     return named(campaign_ids(run), _campaign_code(run, deal))
@@ -91,7 +101,7 @@ def leads(run: Run) -> Sheet:
     stated = [*instants(qualified), *instants(reached[fresh])]
     is_qualified = np.concatenate([np.ones(len(deal), dtype=np.bool_), (status == 2)[fresh]])
     return {
-        "id": list(numbered("L", 6, len(order))),
+        "id": list(numbered(run.letter("L"), 6, len(order))),
         "created_at": instants(created[order]),
         "owner_id": named([m.id for m in org.members], holder[order]),
         "source": ["inbound"] * len(order),

@@ -7,7 +7,7 @@ line leads its deals. Traits (skill, diligence, optimism) are truth and never le
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ DEMO_LOGINS = {
     "sales_ops": "ops@demo.winward",
     "admin": "admin@demo.winward",
 }
+_Traits = tuple[Floats, Floats, Floats, Floats]
 COMPANY_UNIT = "O-COMPANY"
 _STYLES = {
     "EMEA": ("german", "french", "english"),
@@ -32,6 +33,7 @@ _STYLES = {
     "Asia Pacific": ("japanese", "english", "english"),
 }
 _GAP_WEEKS = (2, 8)
+_FEW = 400
 _STAYS_WEEKS = 8
 """Nobody leaves this soon after joining, or this close to the end."""
 
@@ -84,9 +86,20 @@ class Organisation:
     skill: Floats
     diligence: Floats
     optimism: Floats
+    trust: Floats
+    """How much advice weighs with each member at first."""
     first_week: Integers
     """Week in which each member began; negative for those who were there before."""
     operations_member: int
+
+    def part(self, seats: slice) -> Organisation:
+        """Return the same people in charge of some of the seats only."""
+        return replace(
+            self,
+            seat_region=self.seat_region[seats],
+            holder=self.holder[seats],
+            team=self.team[seats],
+        )
 
 
 class _Builder:
@@ -98,14 +111,17 @@ class _Builder:
         self.names: set[str] = set()
 
     def _unused(self, style: str, first: float, second: float) -> tuple[str, str]:
-        """Return a name that no colleague has; colleagues with one name confuse a demo."""
-        for attempt in range(1000):
+        """Return a name that no colleague has; colleagues with one name confuse a demo.
+
+        In a company with more people than names the address at least is one's own.
+        """
+        for attempt in range(40 if len(self.members) > _FEW else 1000):
             name, latin = person(style, (first + attempt * 0.29) % 1.0, second)
             if name not in self.names:
-                break
+                self.names.add(name)
+                return name, latin
             second = (second + 0.37) % 1.0
-        self.names.add(name)
-        return name, latin
+        return name, f"{latin}.{len(self.members) + 1}"
 
     def hire(
         self, role: str, unit: str, region: str, manager: int | None, hired_on: dt.date
@@ -155,7 +171,7 @@ def _units(
     change = _reorganisation_week(weeks)
     teams: list[str] = []
     for r, region in enumerate(world.regions):
-        region_unit = Unit(f"O-R{r + 1}", region.name, "region", COMPANY_UNIT)
+        region_unit = Unit(f"O-R{r + 1}", region.unit or region.name, "region", COMPANY_UNIT)
         units.append(region_unit)
         lead = builder.hire("leader", region_unit.id, region.name, head.index, founded)
         leads[region_unit.id] = lead.index
@@ -272,9 +288,9 @@ def _place(
             member.placements = [(member.unit, 0, None)]
 
 
-def _traits(world: World, members: list[Member], draws: Draws) -> tuple[Floats, Floats, Floats]:
-    """Return hidden skill, diligence and optimism; managers are average."""
-    u = draws.uniform(Stream.PERSON, np.arange(len(members)), 1, 6)
+def _traits(world: World, members: list[Member], draws: Draws) -> _Traits:
+    """Return hidden skill, diligence, optimism and trust in advice; managers are average."""
+    u = draws.uniform(Stream.PERSON, np.arange(len(members)), 1, 7)
     standard = normal(u[0], u[1])
     diligence = world.rho * standard + np.sqrt(1 - world.rho**2) * normal(u[2], u[3])
     optimism = world.optimism_sd * normal(u[4], u[5])
@@ -286,4 +302,4 @@ def _traits(world: World, members: list[Member], draws: Draws) -> tuple[Floats, 
             # an ordinary rep: good enough to win, not too tidy to be coached
             skill[member.index], diligence[member.index] = 0.1, -0.3
             optimism[member.index] = 0.4
-    return skill, diligence, optimism
+    return skill, diligence, optimism, 0.3 + u[6]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -88,7 +88,7 @@ def _quarter(
             share = float((holders == member).mean())
             tenure = int(inside[0]) - int(org.first_week[member])
             ramp = 0.5 if tenure < 8 else 0.75 if tenure < 21 else 1.0
-            u = draws.uniform(Stream.QUOTA, np.asarray([member]), number, 2)
+            u = draws.company.uniform(Stream.QUOTA, np.asarray([member]), number, 2)
             noise = 1 + 0.08 * float(normal(u[0], u[1])[0])
             euros = potential[seat] * factor * share * ramp * noise
             amount = max(1, int(euros / _STEP)) * _STEP
@@ -103,3 +103,14 @@ def _quarter(
         Quota(kind, subject, period, amount, approved)
         for (kind, subject), amount in sorted(totals.items())
     ]
+
+
+def united(parts: list[list[Quota]]) -> list[Quota]:
+    """Return the quotas of all parts of a company, with those of the whole summed up."""
+    totals: dict[tuple[str, str, str], Quota] = {}
+    for quota in (quota for part in parts for quota in part):
+        key = (quota.period.name, quota.subject_kind, quota.subject)
+        before = totals.get(key)
+        amount = quota.amount + (before.amount if before else 0)
+        totals[key] = replace(quota, amount=amount)
+    return [quota for _, quota in sorted(totals.items())]

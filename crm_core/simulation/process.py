@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from crm_core.simulation import world as w
 from crm_core.simulation.accounts import Accounts
 from crm_core.simulation.arrivals import ORDINARY, Arrivals
+from crm_core.simulation.decisions import Policy, View, habit, heeded, inclination
 from crm_core.simulation.draws import Draws, Floats, Integers, Stream, normal, sigmoid
+from crm_core.simulation.effects import passing_effect, quality_effect
 from crm_core.simulation.people import Organisation
 from crm_core.simulation.weeks import Weeks
 from crm_core.simulation.world import World
@@ -44,6 +46,8 @@ class State:
     won: Flags
     wins: Integers
     """By account: wins so far, those before the first week included."""
+    trust: Floats
+    """By member: how much advice weighs with them now."""
 
     def copy(self) -> State:
         """Return an independent copy, from which another future can be rolled out."""
@@ -62,6 +66,8 @@ class Setting:
     macro: Floats
     regional: Floats
     """Shape (seats, weeks)."""
+    tag: str = ""
+    """What the ids of this part of a large company begin with, after their letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,8 @@ class DealWeeks:
     """What happened in deal-weeks, one row each; states as at the start of the week.
 
     ``propensity`` (rows, 6): chance of each action. ``loss`` and ``advance``: chance of each,
-    given what was done. ``outcome``: 0 open, 1 advanced, 2 won, 3 lost.
+    given what was done. ``advised``: the action recommended, -1 for none. ``outcome``: 0 open,
+    1 advanced, 2 won, 3 lost.
     """
 
     deal: Integers
@@ -79,7 +86,10 @@ class DealWeeks:
     perceived: Floats
     silent: Integers
     contacts: Integers
+    since_meeting: Integers
+    discounted: Integers
     action: Integers
+    advised: Integers
     touches: Integers
     propensity: Floats
     loss: Floats
@@ -100,18 +110,19 @@ def surroundings(
     world: World, org: Organisation, firms: Accounts, deals: Arrivals, weeks: Weeks, draws: Draws
 ) -> Setting:
     """Return the setting with its shocks: an AR(1) for all and one for each region."""
-    regions = tuple(dict.fromkeys(org.seat_region))
+    regions = tuple(dict.fromkeys(region.name for region in world.regions))
     series = np.arange(len(regions) + 1)
     shocks = np.zeros((len(series), weeks.count))
     level = np.zeros(len(series))
     scale = np.asarray([world.macro_sd, *[world.region_sd] * len(regions)])
     fresh = np.sqrt(1 - world.shock_memory**2)
     for week in range(weeks.count):
-        u = draws.uniform(Stream.SHOCK, series, week, 2)
+        u = draws.company.uniform(Stream.SHOCK, series, week, 2)
         level = world.shock_memory * level + fresh * normal(u[0], u[1])
         shocks[:, week] = scale * level
     of_seat = np.asarray([regions.index(region) + 1 for region in org.seat_region])
-    return Setting(world, org, firms, deals, weeks, shocks[0], shocks[of_seat])
+    tag = f"{draws.part:02d}-" if world.parted else ""
+    return Setting(world, org, firms, deals, weeks, shocks[0], shocks[of_seat], tag)
 
 
 def initial_state(setting: Setting) -> State:
@@ -131,6 +142,7 @@ def initial_state(setting: Setting) -> State:
         closed=np.full(n, -1, dtype=np.int64),
         won=np.zeros(n, dtype=np.bool_),
         wins=setting.firms.prior_wins.copy(),
+        trust=setting.org.trust.copy(),
     )
 
 
@@ -174,57 +186,73 @@ def step(
     week: int,
     draws: Draws,
     *,
+    policy: Policy = habit,
     forced: Integers | None = None,
 ) -> DealWeeks:
     """Move every open deal by one week, in place, and return what happened.
 
-    ``forced`` has one entry per deal: the action to take this week, or -1 to let the rep choose.
+    ``policy`` says how likely each action is. ``forced`` has one entry per deal: the action to
+    take this week, or -1 to leave it to the policy.
     """
     rows = open_deals(setting, state, week)
     u = draws.uniform(Stream.DEAL, setting.deals.key[rows], week, _SLOTS)
     state.perceived[rows] = 0.7 * state.perceived[rows] + 0.3 * (
         state.quality[rows] + 0.7 * normal(u[0], u[1])
     )
-    propensity = _propensities(setting, state, rows, week)
+    view = _view(setting, state, rows, week)
+    decision = policy(view)
+    propensity = decision.chances
     action = np.minimum((u[2] > np.cumsum(propensity, axis=1).T).sum(axis=0), 5)
     if forced is not None:
         action = np.where(forced[rows] >= 0, forced[rows], action)
     touches = np.where(action == w.FOLLOW_UP, 1 + (u[3] < 0.35) + (u[3] < 0.10), 0)
     before = (state.stage[rows], state.quality[rows], state.perceived[rows])
-    silent, contacts = state.silent[rows], state.contacts[rows]
+    silent = state.silent[rows]
     loss, advance = _hazards(setting, state, rows, week, action)
     is_lost = u[4] < loss
     moves = ~is_lost & (u[5] < advance)
     is_won = moves & (state.stage[rows] == _LAST_STAGE)
-    _act(setting, state, rows, action, touches)
-    state.quality[rows] += 0.10 * normal(u[6], u[7]) - 0.02 * (silent >= 3)
+    _act(setting, state, view, action, touches)
+    advised = heeded(view, decision, action, state.trust, setting.org.trust)
+    state.quality[rows] += 0.10 * normal(u[6], u[7]) - setting.world.silence_drift * (silent >= 3)
     shifts = u[8] < 0.04
     state.amount[rows[shifts]] *= np.exp(-0.02 + 0.15 * normal(u[9], u[10]))[shifts]
     _settle(setting, state, rows, week, moves, is_won, is_lost)
     outcome = np.where(is_lost, LOST, np.where(is_won, WON, np.where(moves, ADVANCED, 0)))
     weeks = np.full(len(rows), week)
     return DealWeeks(
-        rows, weeks, *before, silent, contacts, action, touches, propensity, loss, advance, outcome
-    )
+        rows, weeks, *before, silent, view.contacts, view.since_meeting, view.discounted,
+        action, advised, touches, propensity, loss, advance, outcome,
+    )  # fmt: skip
 
 
-def _propensities(setting: Setting, state: State, rows: Integers, week: int) -> Floats:
-    """Return the rep's chance of each action: confounded, for it follows what the rep senses."""
-    world = setting.world
+def _view(setting: Setting, state: State, rows: Integers, week: int) -> View:
+    """Return what a policy sees of the open deals, and the reps' own inclinations."""
+    deals, firms, org = setting.deals, setting.firms, setting.org
+    account, rep = deals.account[rows], org.holder[deals.seat[rows], week]
     stage, silent = state.stage[rows], state.silent[rows]
-    rep = setting.org.holder[setting.deals.seat[rows], week]
-    guess = 0.8 * (stage - 1.5) / 1.5
-    sense = world.kappa * state.perceived[rows] + (1 - world.kappa) * guess
-    utility = np.empty((len(rows), len(w.ACTIONS)))
-    utility[:, w.NONE] = 2.0 - 0.8 * setting.org.diligence[rep] - 0.6 * sense
-    utility[:, w.FOLLOW_UP] = 0.3 + 0.25 * np.minimum(silent, 4)
-    utility[:, w.MEETING] = 0.2 + 0.3 * np.isin(stage, (1, 2))
-    utility[:, w.STAKEHOLDER] = -0.9 + 0.25 * (stage == 1)
-    utility[:, w.DEMO] = -1.6 + 1.8 * (stage == 2)
-    utility[:, w.DISCOUNT] = -3.2 + 1.5 * (stage >= 3)
-    weight = np.exp(utility)
-    share: Floats = weight / weight.sum(axis=1, keepdims=True)
-    return share
+    return View(
+        world=setting.world,
+        week=week,
+        monday=int(setting.weeks.monday[week]),
+        deal=rows,
+        rep=rep,
+        account=account,
+        segment=firms.segment[account],
+        source=deals.source[rows],
+        stage=stage,
+        age=week - deals.week[rows],
+        silent=silent,
+        contacts=state.contacts[rows],
+        since_meeting=state.since_meeting[rows],
+        discounted=state.discounted[rows],
+        amount=state.amount[rows],
+        trust=state.trust[rep],
+        inclination=inclination(
+            setting.world, stage, silent, state.perceived[rows], org.diligence[rep]
+        ),
+        quality=state.quality[rows],
+    )
 
 
 def _hazards(
@@ -239,19 +267,27 @@ def _hazards(
     skill = org.skill[rep] - world.ramp_loss * (1 - tenure / world.ramp_weeks)
     shock = setting.macro[week] + setting.regional[seat, week]
     rival = state.competitor[rows]
+    passing = passing_effect(
+        world,
+        action,
+        stage=stage,
+        silent=silent,
+        since_meeting=state.since_meeting[rows],
+        discounted=state.discounted[rows],
+    )
     loss = (
         np.asarray(world.loss)[stage]
         - 0.60 * quality
         - 0.2 * skill
-        + 0.35 * (silent >= 3)
+        + world.silence_loss * (silent >= 3)
         + 0.35 * rival
         + 0.02 * np.minimum(week - setting.deals.week[rows], 40)
-        - world.effect * (action == w.FOLLOW_UP) * np.where(silent >= 2, 0.8, 0.1)
+        + world.effect * passing[0]
     )
     late = bool(setting.weeks.is_quarter_end[week])
     push = world.quarter_end_push if late else -world.quarter_end_drag
-    recently = np.where(state.since_meeting[rows] <= 2, 0.3, 1.0)
-    cheaper = (stage >= 3) & ((action == w.DISCOUNT) | (state.discounted[rows] > 0))
+    if world.drift_week is not None and week >= world.drift_week:
+        push += world.drift_win
     advance = (
         np.asarray(world.advance)[stage]
         + 0.55 * quality
@@ -260,56 +296,29 @@ def _hazards(
         - 0.25 * (rival & (stage >= 3))
         + (stage == _LAST_STAGE) * push
         + shock
-        + world.effect * (0.55 * cheaper + 0.45 * recently * (action == w.MEETING))
+        + world.effect * passing[1]
     )
     return sigmoid(loss), sigmoid(advance)
 
 
-def quality_effect(
-    action: Integers,
-    *,
-    stage: Integers,
-    segment: Integers,
-    contacts: Integers,
-    since_meeting: Integers,
-    touches: Integers,
-) -> Floats:
-    """Return the lasting change of hidden quality by an action at full effect (``effect`` 1)."""
-    recently = np.where(since_meeting <= 2, 0.3, 1.0)
-    meeting = np.where(np.isin(stage, (1, 2)), 0.12, 0.05) * recently
-    stakeholder = np.where((contacts < 3) & (segment >= 1), 0.30, 0.04)
-    demo = np.select([stage == 2, stage < 2], [0.30, -0.10], 0.0)
-    return np.select(
-        [
-            action == w.MEETING,
-            action == w.STAKEHOLDER,
-            action == w.DEMO,
-            (action == w.DISCOUNT) & (stage < 3),
-            touches > 2,
-        ],
-        [meeting, stakeholder, demo, np.full(len(stage), -0.15), np.full(len(stage), -0.05)],
-        0.0,
-    )
-
-
-def _act(
-    setting: Setting, state: State, rows: Integers, action: Integers, touches: Integers
-) -> None:
+def _act(setting: Setting, state: State, view: View, action: Integers, touches: Integers) -> None:
     """Let the actions work on the deals: quality, price, people, silence."""
+    rows = view.deal
     account = setting.deals.account[rows]
     state.quality[rows] += setting.world.effect * quality_effect(
+        setting.world,
         action,
-        stage=state.stage[rows],
-        segment=setting.firms.segment[account],
-        contacts=state.contacts[rows],
-        since_meeting=state.since_meeting[rows],
+        stage=view.stage,
+        segment=view.segment,
+        contacts=view.contacts,
+        since_meeting=view.since_meeting,
         touches=touches,
     )
     state.contacts[rows] = np.minimum(
         state.contacts[rows] + (action == w.STAKEHOLDER), setting.firms.contacts[account]
     )
     cut = action == w.DISCOUNT
-    state.amount[rows] *= np.where(cut, 0.92, 1.0)
+    state.amount[rows] *= np.where(cut, setting.world.discount_price, 1.0)
     # this week and the two that follow
     state.discounted[rows] = np.where(cut, 2, np.maximum(state.discounted[rows] - 1, 0))
     state.since_meeting[rows] = np.where(
@@ -340,13 +349,14 @@ def run(
     setting: Setting,
     draws: Draws,
     *,
+    policy: Policy = habit,
     watch: Callable[[int, State, Integers, DealWeeks], None] | None = None,
 ) -> tuple[State, DealWeeks]:
     """Run all weeks; ``watch`` is told of each week's new deals and of what happened in it."""
     state = initial_state(setting)
     parts = []
     for week in range(setting.weeks.count):
-        happened = step(setting, state, week, draws)
+        happened = step(setting, state, week, draws, policy=policy)
         new = begin(setting, state, week, draws)
         parts.append(happened)
         if watch is not None:

@@ -8,11 +8,12 @@ this package reads it. The numbers are those of the simulator specification; a w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from crm_core.errors import Invalid
 
-Size = Literal["small", "demo"]
+Size = Literal["small", "demo", "medium", "large"]
+SIZES: tuple[Size, ...] = get_args(Size)
 VERSION = 1
 
 ACTIONS = ("none", "follow_up", "meeting", "stakeholder", "demo", "discount")
@@ -37,10 +38,20 @@ class UnknownSize(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A sales region: its teams and how many seats each has."""
+    """A sales region: its teams and how many seats each has.
+
+    ``name`` is the part of the world (currency, working time, names of people); ``unit`` is what
+    the org unit is called where a part of the world has several.
+    """
 
     name: str
     teams: tuple[tuple[str, int], ...]
+    unit: str = ""
+
+    @property
+    def seats(self) -> int:
+        """Number of seats for reps."""
+        return sum(count for _, count in self.teams)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +61,13 @@ class World:
     regions: tuple[Region, ...]
     years: float
     accounts_per_seat: int
+    parted: bool = False
+    """Whether each region is simulated on its own, so that memory does not grow with all."""
 
-    # how much actions matter, how much reps act on what nobody records, how well they record
+    # how much actions matter (all, and each beside it), how much reps act on what nobody
+    # records, how well they record
     effect: float = 0.5
+    action_effect: tuple[float, ...] = (1.0,) * len(ACTIONS)
     kappa: float = 0.6
     rho: float = 0.5
     hygiene: float = 1.0
@@ -83,6 +98,9 @@ class World:
     loss: tuple[float, ...] = (-3.15, -3.25, -3.35, -3.45, -3.35)
     advance: tuple[float, ...] = (-1.55, -1.75, -1.85, -1.75, -1.65)
     advance_by_segment: tuple[float, float, float] = (0.0, -0.15, -0.35)
+    silence_loss: float = 0.35
+    silence_drift: float = 0.02
+    discount_price: float = 0.92
     quarter_end_push: float = 0.9
     quarter_end_drag: float = 0.25
 
@@ -90,6 +108,13 @@ class World:
     macro_sd: float = 0.10
     region_sd: float = 0.06
     shock_memory: float = 0.9
+
+    # drift from this week on: the log-odds of winning fall, larger customers come forward
+    drift_week: int | None = None
+    drift_win: float = -0.5
+
+    # campaigns: the share of a channel's inbound deals that would not exist without it
+    caused_by_channel: tuple[float, float, float] = (0.5, 0.7, 0.25)
 
     # hygiene
     late_stage: float = 0.2
@@ -106,7 +131,7 @@ class World:
     @property
     def seats(self) -> int:
         """Number of seats for reps."""
-        return sum(count for region in self.regions for _, count in region.teams)
+        return sum(region.seats for region in self.regions)
 
 
 _DEMO = (
@@ -121,17 +146,37 @@ _SMALL = (
 )
 
 
+_AREAS = ("EMEA", "Americas", "Greater China", "Asia Pacific")
+_LARGE = tuple(
+    Region(
+        area,
+        tuple((f"{area} {number}-{team}", 8) for team in range(1, 11)),
+        unit=f"{area} {number}",
+    )
+    for number in range(1, 17)
+    for area in _AREAS
+)
+
+
 def known_size(text: str) -> Size:
     """Return a text as a size. Raises UnknownSize."""
-    if text == "small":
-        return "small"
-    if text == "demo":
-        return "demo"
-    raise UnknownSize(f"{text!r} is not a size of simulated company; choose small or demo.")
+    for size in SIZES:
+        if text == size:
+            return size
+    raise UnknownSize(
+        f"{text!r} is not a size of simulated company; "
+        f"choose {', '.join(SIZES[:-1])} or {SIZES[-1]}."
+    )
 
 
 def world_of(size: Size) -> World:
     """Return the base world of a size. Raises UnknownSize."""
-    if known_size(size) == "small":
-        return World(regions=_SMALL, years=2.0, accounts_per_seat=25)
-    return World(regions=_DEMO, years=3.0, accounts_per_seat=35)
+    match known_size(size):
+        case "small":
+            return World(regions=_SMALL, years=2.0, accounts_per_seat=25)
+        case "demo":
+            return World(regions=_DEMO, years=3.0, accounts_per_seat=35)
+        case "medium":
+            return World(regions=_DEMO, years=3.0, accounts_per_seat=50, deals_per_seat_week=1.9)
+        case "large":
+            return World(regions=_LARGE, years=4.0, accounts_per_seat=25, parted=True)

@@ -26,7 +26,9 @@ def simulate(
     folder: Path = typer.Argument(help="A new or empty folder for the exchange tables."),
     seed: int = typer.Option(7, help="The same seed gives the same files, byte for byte."),
     size: str = typer.Option(
-        "demo", help="small (8 reps, 2 years) or demo (60 reps, 3 years, about 12,000 deals)."
+        "demo",
+        help="small (200 accounts), demo (60 reps, 9,000 deals), medium (60 reps, 20,000 deals) "
+        "or large (5,120 reps, a million deals, Parquet).",
     ),
     until: str = typer.Option(
         "", help="Nothing is recorded on this day or later, as 2026-06-30; left out: today."
@@ -34,26 +36,43 @@ def simulate(
     truth: Path | None = typer.Option(
         None, help="Where the sealed truth goes; left out: FOLDER-truth beside the folder."
     ),
+    world: str = typer.Option(
+        "base", help="base, no_effect, unconfounded, strong_confounding, drift, …"
+    ),
+    confounding: float | None = typer.Option(
+        None, help="How far reps act on what nobody records: 0 not at all, 1 as in the base world."
+    ),
+    policy: Path | None = typer.Option(
+        None, help="A YAML or JSON file: the same world, but this decides what is done."
+    ),
+    file_format: str | None = typer.Option(
+        None, "--format", help="csv or parquet; left out: csv, and parquet for large."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
 ) -> None:
     """Write a simulated company with known causal effects, ready for 'winward import FOLDER'."""
-    from crm_core.simulation import generate
-    from crm_core.simulation.world import known_size
+    from crm_core import simulation
 
-    summary = generate(
+    summary = simulation.simulate(
         folder,
+        simulation.Request(size, world, confounding, policy, file_format),
         seed=seed,
-        size=known_size(size),
         until=_day(until) if until else clock.now().date(),
         truth=truth or folder.with_name(f"{folder.name}-truth"),
+        progress=_say,
     )
     if as_json:
         print(json.dumps(dataclasses.asdict(summary), default=str, indent=1))
         return
     print(f"{summary.company}: {summary.first_day} to {summary.until}, seed {summary.seed}")
     for table, rows in summary.rows.items():
-        print(f"  {table:22} {rows:>9,}")
+        print(f"  {table:22} {rows:>12,}")
     print("Demo users: " + ", ".join(summary.logins.values()))
+
+
+def _say(done: int, parts: int) -> None:
+    if parts > 1:
+        typer.echo(f"Part {done} of {parts}", err=True)
 
 
 def _day(text: str) -> dt.date:

@@ -75,7 +75,7 @@ class TestTruth:
             assert sorted(known) == sorted(row["id"] for row in small.rows(table))
 
     def test_files_are_all_there(self, small: Generated) -> None:
-        assert {path.stem for path in small.truth.iterdir()} == {*TRUTH_FILES, "world"}
+        assert {path.stem for path in small.truth.iterdir()} == {*TRUTH_FILES, "value", "world"}
 
     def test_propensities_are_exact(self, small: Generated) -> None:
         weeks = parquet.read_table(small.truth / "deal_weeks.parquet").to_pandas()
