@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from crm_core import clock, settings
+from serving.commandline.languages import parse_locale
 from serving.commandline.times import parse_as_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,12 @@ AS_OF = typer.Option(
     help="Time to stand at: a day (00:00 at the company) or an ISO time; default: now.",
 )
 OUT = typer.Option(..., "--out", metavar="F", help="File to write, .csv or .parquet.")
-LOCALE = typer.Option("en", "--locale", help="Language of the sentences: en or zh.")
+LOCALE = typer.Option(
+    "en",
+    "--locale",
+    callback=parse_locale,
+    help="Language of the sentences: en or zh-CN (zh for short).",
+)
 AS_JSON = typer.Option(False, "--json", help="Print the counts as JSON for a script.")
 
 
@@ -72,16 +78,16 @@ def advise(
     The expected lift is the playbook's prior until own experiments say more.
     """
     from serving import table_file
-    from serving.coaching.advice_file import advice_table
+    from serving.coaching.advice_file import advice_file
+    from serving.commandline import wording
 
     table_file.check_target(out)
     with _opened(as_of) as opened:
-        table = advice_table(opened.session, as_of=opened.as_of, now=opened.now, locale=locale)
-        table_file.write(table, out)
-    deals = int(table["opportunity_id"].nunique())
+        found = advice_file(opened.session, as_of=opened.as_of, now=opened.now, locale=locale)
+        table_file.write(found.table, out)
     _tell(
-        {"rows": len(table), "deals": deals, "out": str(out)},
-        f"{len(table)} actions on {deals} deals written to {out}.",
+        {**found.as_json(locale), "out": str(out)},
+        wording.advice(found, out, locale=locale),
         as_json=as_json,
     )
 

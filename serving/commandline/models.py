@@ -16,6 +16,7 @@ import typer
 from crm_core import clock, settings
 from crm_core.errors import Conflict
 from serving.commandline import wording
+from serving.commandline.languages import parse_locale
 from serving.commandline.times import parse_as_of
 
 if TYPE_CHECKING:
@@ -210,7 +211,9 @@ def score(
     pairs: Path | None = typer.Option(
         None, help="File with opportunity_id and as_of: score these instead of all open deals."
     ),
-    locale: str = typer.Option("en", help="Language of the reasons: en or zh-CN."),
+    locale: str = typer.Option(
+        "en", callback=parse_locale, help="Language of the reasons: en or zh-CN (zh for short)."
+    ),
     as_json: bool = AS_JSON,
 ) -> None:
     """Score every deal open as of T with its reasons; write them down, and to F if given.

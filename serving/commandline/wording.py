@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from features.snapshots import BuildReport
+    from serving.coaching.advice_file import AdviceFile
     from training.pipeline import Promotion
     from training.reports import TrainingReport
 
@@ -48,6 +51,15 @@ def training(version: str, report: TrainingReport) -> list[str]:
                 f", ECE {scores.ece:.3f}{ranked}"
             )
     return [*lines, *(leak.sentence() for leak in report.leaks)]
+
+
+def advice(found: AdviceFile, out: Path, *, locale: str) -> str:
+    """Say how many actions were written, of how many deals, and what could not be judged."""
+    head = (
+        f"{len(found.table)} actions on {found.advised} of {found.deals} open deals "
+        f"written to {out}; {found.held_out} deals are in the comparison group."
+    )
+    return "\n".join([head, *(f"  {words.text(locale)}" for words in found.unrecorded)])
 
 
 def promotion(found: Promotion) -> list[str]:

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pandas as pd
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from typer.testing import CliRunner
 
 from crm_core import settings
@@ -61,7 +61,12 @@ class TestAdvise:
             "opportunity_id", "user_id", "rank", "action", "propensity", "expected_lift",
             "expected_value", "currency", "basis", "reason",
         ]  # fmt: skip
-        assert told == {"rows": 6, "deals": 2, "out": str(out)}
+        assert told.pop("unrecorded") == [
+            "Too few won deals with a stage history: nothing can be said of stalled stages."
+        ]
+        assert told == {
+            "rows": 6, "deals": 2, "open_deals": 2, "held_out": 0, "out": str(out),
+        }  # fmt: skip
         assert set(table["basis"]) == {"playbook"}
         assert set(table["user_id"]) == {"rep"}
         assert table.groupby("opportunity_id")["rank"].apply(list).tolist() == [[1, 2, 3]] * 2
@@ -80,6 +85,29 @@ class TestAdvise:
         out = tmp_path / "advice.parquet"
         call("advise", "--as-of", AS_OF, "--out", out, "--locale", "zh-CN")
         assert all("。" in reason for reason in pd.read_parquet(out)["reason"])
+
+    def test_says_what_is_missing_where_it_has_nothing_to_say(self, engine, store, tmp_path):
+        with transaction(store) as session:
+            for table in ("activities", "opportunity_contacts"):
+                session.execute(text(f"delete from {table}"))
+            session.execute(
+                text(
+                    "delete from opportunity_events where field in ('expected_close_on', 'amount')"
+                )
+            )
+        out = tmp_path / "advice.csv"
+        said = call("advise", "--as-of", AS_OF, "--out", out)
+        assert said.startswith("0 actions on 0 of 2 open deals written to")
+        for missing in ("No activity", "No contact", "expected close date", "Too few won deals"):
+            assert missing in said
+        assert len(pd.read_csv(out)) == 0
+        chinese = call("advise", "--as-of", AS_OF, "--out", out, "--locale", "zh")
+        assert "没有任何商机活动记录" in chinese
+
+    def test_refuses_a_language_it_does_not_speak(self, store, tmp_path):
+        result = run.invoke(app, ["advise", "--out", str(tmp_path / "a.csv"), "--locale", "fr"])
+        assert result.exit_code == 2
+        assert "'fr'" in result.output
 
     def test_refuses_a_file_it_cannot_write_before_any_work(self, store, tmp_path):
         with pytest.raises(NotATableFile, match="csv or .parquet"):
