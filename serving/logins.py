@@ -12,6 +12,9 @@ from crm_core.people.operations import Login
 from crm_core.settings import Settings
 from serving.security import SESSION_COOKIE
 
+DEVICE_COOKIE = "winward_known"
+DEVICE_SECONDS = 180 * 24 * 3600
+
 
 def open_login(
     engine: Engine,
@@ -30,19 +33,24 @@ def open_login(
         address=request.client.host if request.client else "unknown",
         recorded_at=now,
         hours=settings.session_hours,
+        device=request.cookies.get(DEVICE_COOKIE),
     )
 
 
 def set_cookie(response: Response, login: Login, *, settings: Settings, now: dt.datetime) -> None:
-    """Give the browser the login's secret, out of reach of scripts and other sites."""
-    response.set_cookie(
-        SESSION_COOKIE,
-        login.token,
-        max_age=int((login.expires_at - now).total_seconds()),
-        httponly=True,
-        samesite="lax",
-        secure=settings.secure_cookies,
-    )
+    """Give the browser the login's secret, out of reach of scripts and other sites.
+
+    It is also told what it is known by, so that others who guess cannot keep its owner out.
+    """
+    lasting = int((login.expires_at - now).total_seconds())
+    for name, value, seconds in (
+        (SESSION_COOKIE, login.token, lasting),
+        (DEVICE_COOKIE, login.device, DEVICE_SECONDS),
+    ):
+        response.set_cookie(
+            name, value, max_age=seconds, httponly=True, samesite="lax",
+            secure=settings.secure_cookies,
+        )  # fmt: skip
 
 
 def own_path(wanted: str | None) -> str:

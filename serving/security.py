@@ -125,8 +125,16 @@ def require_own_origin(connection: HTTPConnection) -> None:
     origin = headers.get("origin")
     if site is not None and site not in ("same-origin", "none"):
         raise ForgedRequest("This request came from another site and was refused.")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+    if origin is not None and _host_of(origin) != headers.get("host"):
         raise ForgedRequest("This request came from another site and was refused.")
+
+
+def _host_of(origin: str) -> str | None:
+    """Return the host and port of an Origin header, None for what is no address at all."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # "http://[" and the like
+        return None
 
 
 def require_token(viewer: Viewer, given: str | None) -> None:

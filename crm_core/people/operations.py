@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import hmac
 import secrets
 import threading
 from dataclasses import dataclass, field
@@ -28,6 +30,10 @@ SHORTEST_PASSWORD = 8
 LONGEST_PASSWORD = 256
 FAILURES_ALLOWED = 10
 FAILURES_ALLOWED_PER_ADDRESS = 300
+FAILURES_ALLOWED_PER_EMAIL = 100
+"""From all addresses together. A browser that its owner logged in with before is not counted
+against it, so that guessing from everywhere cannot lock the owner out."""
+
 FAILURE_WINDOW = dt.timedelta(minutes=15)
 
 
@@ -59,6 +65,8 @@ class Login:
     csrf_token: str = field(repr=False)
     user_id: str
     expires_at: dt.datetime
+    device: str = field(repr=False)
+    """What a browser shows at its next log-in to be known; it opens nothing by itself."""
 
 
 def set_password(session: Session, *, email: str, password: str) -> str:
@@ -86,25 +94,35 @@ def log_in(
     address: str,
     recorded_at: dt.datetime,
     hours: int,
+    device: str | None = None,
 ) -> Login:
     """Check the password and open a login of ``hours`` hours.
 
     Takes the engine, not a session: a failed attempt stays counted although it raises, and no
-    connection is held while the password is hashed. Unknown users cost the same time as known
-    ones. Raises WrongCredentials and TooManyAttempts.
+    connection is held while the password is hashed. Unknown users cost the same work as known
+    ones. ``device`` is what an earlier login gave this browser.
+    Raises WrongCredentials and TooManyAttempts.
     """
     email = email.strip().casefold()
+    nobodys = _unknown_users_hash()  # made before anybody is looked up, so that nobody pays for it
     with transaction(engine) as session:
-        _count_attempt(session, email=email, address=address, recorded_at=recorded_at)
         user = _by_email(session, email)
+        _count_attempt(
+            session,
+            email=email,
+            address=address,
+            recorded_at=recorded_at,
+            is_known_device=_is_known(device, user),
+        )
         may_enter = user is not None and not queries.has_left(session, user, as_of=recorded_at)
         stored = user.password_hash if user is not None and may_enter else None
-    if not _matches(stored or _unknown_users_hash(), password) or stored is None or user is None:
+    if not _matches(stored or nobodys, password) or stored is None or user is None:
         raise WrongCredentials("This e-mail and password do not belong together; try again.")
     with transaction(engine) as session:
         mine = (LoginAttempt.email == email, LoginAttempt.address == address)
         session.execute(delete(LoginAttempt).where(*mine))
-        return _open(session, user_id=user.id, recorded_at=recorded_at, hours=hours)
+        known_by = _device_of(user.id, stored)
+        return _open(session, user.id, recorded_at=recorded_at, hours=hours, device=known_by)
 
 
 def log_out(session: Session, *, token: str) -> None:
@@ -113,7 +131,21 @@ def log_out(session: Session, *, token: str) -> None:
     session.execute(delete(LoginSession).where(LoginSession.token_hash == hashed))
 
 
-def _open(session: Session, *, user_id: str, recorded_at: dt.datetime, hours: int) -> Login:
+def _device_of(user_id: str, password_hash: str) -> str:
+    """Return what a browser is known by; nobody can make it up, a new password ends it."""
+    message = f"known device of {user_id}".encode()
+    return hmac.new(password_hash.encode(), message, hashlib.sha256).hexdigest()
+
+
+def _is_known(device: str | None, user: User | None) -> bool:
+    if not device or user is None or user.password_hash is None:
+        return False
+    return hmac.compare_digest(device.encode(), _device_of(user.id, user.password_hash).encode())
+
+
+def _open(
+    session: Session, user_id: str, *, recorded_at: dt.datetime, hours: int, device: str
+) -> Login:
     expired = (LoginSession.user_id == user_id, LoginSession.expires_at <= recorded_at)
     session.execute(delete(LoginSession).where(*expired))
     login = Login(
@@ -121,6 +153,7 @@ def _open(session: Session, *, user_id: str, recorded_at: dt.datetime, hours: in
         csrf_token=secrets.token_urlsafe(32),
         user_id=user_id,
         expires_at=recorded_at + dt.timedelta(hours=hours),
+        device=device,
     )
     session.add(
         LoginSession(
@@ -141,19 +174,24 @@ def _by_email(session: Session, email: str) -> User | None:
     ).first()
 
 
-def _count_attempt(session: Session, *, email: str, address: str, recorded_at: dt.datetime) -> None:
+def _count_attempt(
+    session: Session, *, email: str, address: str, recorded_at: dt.datetime, is_known_device: bool
+) -> None:
     """Count this attempt as failed until it succeeds. Raises TooManyAttempts.
 
-    Counting before checking, under a lock, leaves no room for a burst of parallel guesses.
+    Counting before checking, under locks, leaves no room for a burst of parallel guesses.
     """
-    session.execute(text("select pg_advisory_xact_lock(hashtext(:key))"), {"key": address})
+    for key in (f"log in as {email}", f"log in from {address}"):  # always in this order
+        session.execute(
+            text("select pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": key}
+        )
     start = recorded_at - FAILURE_WINDOW
     session.execute(delete(LoginAttempt).where(LoginAttempt.occurred_at <= start))
-    from_here = LoginAttempt.address == address
-    for allowed, condition in (
-        (FAILURES_ALLOWED, from_here & (LoginAttempt.email == email)),
-        (FAILURES_ALLOWED_PER_ADDRESS, from_here),
-    ):
+    from_here, of_email = LoginAttempt.address == address, LoginAttempt.email == email
+    limits = [(FAILURES_ALLOWED, from_here & of_email), (FAILURES_ALLOWED_PER_ADDRESS, from_here)]
+    if not is_known_device:
+        limits.append((FAILURES_ALLOWED_PER_EMAIL, of_email))
+    for allowed, condition in limits:
         oldest, failures = session.execute(
             select(func.min(LoginAttempt.occurred_at), func.count()).where(condition)
         ).one()

@@ -6,6 +6,7 @@ import datetime as dt
 
 import pytest
 from fastapi import APIRouter, FastAPI
+from fastapi.testclient import TestClient
 from starlette.responses import PlainTextResponse
 
 from crm_core.database import create_engine, transaction
@@ -65,12 +66,14 @@ class TestPolicies:
 class TestLoggingIn:
     def test_sets_a_cookie_that_scripts_and_other_sites_cannot_use(self, client):
         answer = client.post("/api/v1/session", json=CREDENTIALS)
-        cookie = answer.headers["set-cookie"]
+        cookie, known = answer.headers.get_list("set-cookie")
         assert answer.status_code == 201
-        assert "HttpOnly" in cookie
-        assert "SameSite=lax" in cookie
+        for each in (cookie, known):
+            assert "HttpOnly" in each
+            assert "SameSite=lax" in each
+            assert "Secure" not in each
         assert "Max-Age=43200" in cookie
-        assert "Secure" not in cookie
+        assert known.startswith("winward_known=")
 
     def test_sends_the_cookie_over_https_only_when_set_so(self, app, client):
         app.state.settings = app.state.settings.model_copy(update={"secure_cookies": True})
@@ -84,6 +87,16 @@ class TestLoggingIn:
         stopped = client.post("/api/v1/session", json=CREDENTIALS)
         assert stopped.status_code == 429
         assert int(stopped.headers["retry-after"]) == 900
+
+    def test_lets_a_known_browser_in_while_others_guess(self, app, client, monkeypatch):
+        monkeypatch.setattr(operations, "FAILURES_ALLOWED_PER_EMAIL", 3)
+        assert client.post("/api/v1/session", json=CREDENTIALS).status_code == 201
+        for number in range(3):
+            elsewhere = TestClient(app, client=(f"10.0.0.{number}", 1))
+            wrong = {**CREDENTIALS, "password": "wrong"}
+            assert elsewhere.post("/api/v1/session", json=wrong).status_code == 401
+        assert elsewhere.post("/api/v1/session", json=CREDENTIALS).status_code == 429
+        assert client.post("/api/v1/session", json=CREDENTIALS).status_code == 201
 
     def test_ends_at_once_on_logging_out(self, signed_in):
         client = signed_in("rep")
@@ -153,6 +166,10 @@ class TestForgedRequests:
         [
             {"origin": "https://evil.example"},
             {"origin": "null"},
+            {"origin": "http://["},
+            {"origin": "http://[::1"},
+            {"origin": "//\u00e9".encode()},
+            {"origin": ""},
             {"sec-fetch-site": "cross-site"},
             {"sec-fetch-site": "same-site"},
             {"x-csrf-token": "wrong"},

@@ -6,7 +6,7 @@ import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from argon2 import PasswordHasher
+from argon2 import PasswordHasher, extract_parameters
 from sqlalchemy import func, select
 
 from crm_core.database import transaction
@@ -34,10 +34,13 @@ def store(engine):
     return engine
 
 
-def log_in(engine, *, password=PASSWORD, email="ann@acme.example", at=NOON, address="10.0.0.1"):
+def log_in(
+    engine, *, password=PASSWORD, email="ann@acme.example", at=NOON, address="10.0.0.1", device=None
+):
     return operations.log_in(
-        engine, email=email, password=password, address=address, recorded_at=at, hours=12
-    )
+        engine, email=email, password=password, address=address, recorded_at=at, hours=12,
+        device=device,
+    )  # fmt: skip
 
 
 def viewer(engine, login, at):
@@ -83,18 +86,36 @@ class TestLogIn:
         with pytest.raises(operations.WrongCredentials):
             log_in(store)
 
-    def test_verifies_a_hash_for_an_unknown_user_too(self, store, monkeypatch):
-        verified = []
+    @pytest.mark.parametrize(
+        "who", ["known", "unknown", "without a password", "left"], ids=lambda who: who
+    )
+    def test_does_the_same_work_for_whoever_is_asked_about(self, store, monkeypatch, who):
+        operations._unknown_users_hash.cache_clear()  # as in a process that has just started
+        work = []
 
         class Counting(PasswordHasher):
+            def hash(self, password):
+                work.append("hash")
+                return super().hash(password)
+
             def verify(self, stored, password):
-                verified.append(stored)
+                parameters = extract_parameters(stored)
+                work.append((parameters.time_cost, parameters.memory_cost, parameters.parallelism))
                 return super().verify(stored, password)
 
         monkeypatch.setattr(operations, "HASHER", Counting(1, 8, 1))
+        with transaction(store) as session:
+            ann = session.get(User, "ann")
+            ann.password_hash = None if who == "without a password" else ann.password_hash
+            ann.left_on = NOON.date() if who == "left" else None
+        email = "nobody@acme.example" if who == "unknown" else "ann@acme.example"
         with pytest.raises(operations.WrongCredentials):
-            log_in(store, email="nobody@acme.example")
-        assert len(verified) == 1
+            log_in(store, email=email, password="wrong")
+        assert work == ["hash", (1, 8, 1)]
+        work.clear()
+        with pytest.raises(operations.WrongCredentials):
+            log_in(store, email=email, password="wrong")
+        assert work == [(1, 8, 1)]
 
 
 class TestTheBrake:
@@ -127,6 +148,46 @@ class TestTheBrake:
                 log_in(store, email=f"{name}@acme.example")
         with pytest.raises(operations.TooManyAttempts):
             log_in(store)
+
+    def spray(self, store, *, guesses):
+        """Guess ann's password, each time from another address."""
+        for number in range(guesses):
+            with pytest.raises(operations.WrongCredentials):
+                log_in(store, password="wrong", address=f"10.9.{number // 250}.{number % 250}")
+
+    def test_counts_one_account_over_all_addresses(self, store, monkeypatch):
+        monkeypatch.setattr(operations, "FAILURES_ALLOWED_PER_EMAIL", 20)
+        self.spray(store, guesses=20)
+        with pytest.raises(operations.TooManyAttempts) as stopped:
+            log_in(store, password="wrong", address="10.7.7.7")
+        assert stopped.value.retry_after == 15 * 60
+        assert log_in(store, at=NOON + dt.timedelta(minutes=15)).user_id == "ann"
+
+    def test_lets_the_owner_in_from_a_browser_that_is_known(self, store, monkeypatch):
+        monkeypatch.setattr(operations, "FAILURES_ALLOWED_PER_EMAIL", 20)
+        known = log_in(store).device
+        self.spray(store, guesses=20)
+        for stranger in (None, "", "invented", known[:-1]):
+            with pytest.raises(operations.TooManyAttempts):
+                log_in(store, device=stranger)
+        assert log_in(store, device=known, address="10.1.2.3").user_id == "ann"
+
+    def test_a_known_browser_may_not_guess_more_than_others(self, store):
+        known = log_in(store).device
+        for _ in range(10):
+            with pytest.raises(operations.WrongCredentials):
+                log_in(store, password="wrong", device=known)
+        with pytest.raises(operations.TooManyAttempts):
+            log_in(store, device=known)
+
+    def test_a_new_password_ends_what_browsers_are_known_by(self, store, monkeypatch):
+        monkeypatch.setattr(operations, "FAILURES_ALLOWED_PER_EMAIL", 1)
+        known = log_in(store).device
+        with transaction(store) as session:
+            operations.set_password(session, email="ann@acme.example", password="another one")
+        self.spray(store, guesses=1)
+        with pytest.raises(operations.TooManyAttempts):
+            log_in(store, password="another one", device=known)
 
     def test_leaves_no_room_for_a_burst(self, store):
         def attempt(_):
