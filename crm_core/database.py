@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import BigInteger, DateTime, Dialect, Engine, MetaData, String, TypeDecorator, text
 from sqlalchemy import create_engine as _create_engine
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
+
+from crm_core.errors import Invalid
 
 NAMING = {
     "ix": "ix_%(column_0_label)s",
@@ -62,14 +65,33 @@ Currency = String(3)
 """An ISO 4217 code."""
 
 
-def create_engine(url: str, **options: Any) -> Engine:  # noqa: ANN401 - passed through unchanged
-    """Return an engine on a PostgreSQL URL, with psycopg 3 and UTC sessions."""
+WEB_ROLE = "winward_app"
+"""The database role as which the web works; ``crm_core/row_security.py`` says what it sees."""
+
+
+class UnboundRole(Invalid):
+    """The web's database role is not bound by row-level security; the server must not start."""
+
+
+def create_engine(
+    url: str,
+    *,
+    role: str | None = None,
+    **options: Any,  # noqa: ANN401 - passed through unchanged
+) -> Engine:
+    """Return an engine on a PostgreSQL URL, with psycopg 3 and UTC sessions.
+
+    With ``role`` every connection works as that role from its start, also after a reset.
+    """
     for prefix in ("postgresql://", "postgres://"):
         if url.startswith(prefix):
             url = "postgresql+psycopg://" + url.removeprefix(prefix)
     # the server notices within seconds that a killed program will not read the answer
+    settings = "-c timezone=UTC -c client_connection_check_interval=2s"
+    if role is not None:
+        settings += f" -c role={role}"
     connect_args = {
-        "options": "-c timezone=UTC -c client_connection_check_interval=2s",
+        "options": settings,
         **options.pop("connect_args", {}),
     }
     return _create_engine(url, pool_pre_ping=True, connect_args=connect_args, **options)
@@ -94,3 +116,92 @@ def run(session: Session, sql: str, **values: object) -> int:
     """Execute a statement; return the number of rows it touched."""
     result: Any = session.execute(text(sql), values)
     return int(result.rowcount)
+
+
+def web_engine(url: str, **options: Any) -> Engine:  # noqa: ANN401 - passed through unchanged
+    """Return an engine for web requests, bound by row-level security. Raises UnboundRole.
+
+    A URL whose user is not itself bound works as ``winward_app`` from the connection's start.
+    """
+    plain = create_engine(url)
+    try:
+        bound = _unbound(plain) is None
+    finally:
+        plain.dispose()
+    engine = create_engine(url, role=None if bound else WEB_ROLE, **options)
+    try:
+        require_bound(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def require_bound(engine: Engine) -> None:
+    """Raise UnboundRole unless the engine's role is bound by row-level security."""
+    try:
+        why = _unbound(engine)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) not in ("42501", "22023", "28000"):
+            raise
+        why = f"its user may not work as {WEB_ROLE}"
+    if why is not None:
+        raise UnboundRole(
+            f"The web server does not start: {why}, so row-level security would not bind it. "
+            f"Grant {WEB_ROLE} to the user of WINWARD_DATABASE_URL, or name a user that may only "
+            f"work as {WEB_ROLE} in WINWARD_APP_DATABASE_URL."
+        )
+
+
+def _unbound(engine: Engine) -> str | None:
+    """Return why row-level security does not bind this engine's role, None if it does."""
+    with engine.connect() as connection:
+        row = connection.execute(
+            text(
+                "select r.rolname, r.rolsuper, r.rolbypassrls, exists ("
+                "  select 1 from pg_class c where c.relkind in ('r', 'p')"
+                "  and c.relnamespace = current_schema()::regnamespace"
+                "  and pg_has_role(r.oid, c.relowner, 'usage')) as is_owner"
+                " from pg_roles r where r.rolname = current_user"
+            )
+        ).one()
+    if row.rolsuper:
+        return f"its database role {row.rolname} is a superuser"
+    if row.rolbypassrls:
+        return f"its database role {row.rolname} bypasses row-level security"
+    if row.is_owner:
+        return f"its database role {row.rolname} owns tables"
+    return None
+
+
+def set_scope(
+    session: Session, *, user_id: str | None, everyone: bool, user_ids: Collection[str]
+) -> None:
+    """Say whose records this transaction may see; it is forgotten when the transaction ends."""
+    session.execute(
+        text(
+            "select set_config('winward.me', :me, true),"
+            " set_config('winward.everyone', :everyone, true),"
+            " set_config('winward.people', cast(cast(:people as text[]) as text), true)"
+        ),
+        {"me": user_id or "", "everyone": "on" if everyone else "off", "people": sorted(user_ids)},
+    )
+
+
+@contextmanager
+def company_wide(session: Session, *, reason: str) -> Iterator[None]:
+    """Lift the transaction's scope for a block that needs the whole company's facts.
+
+    Only for what the viewer's own numbers rest on (a model's inputs, norms, credit by the owner
+    of the time); what leaves the block must be the viewer's. ``reason`` says why, to readers:
+    tests/house/test_row_security.py lists every place.
+    """
+    assert reason, "say why the whole company's facts are needed"
+    before = session.scalar(text("select current_setting('winward.everyone', true)")) or "off"
+    everyone = text("select set_config('winward.everyone', :value, true)")
+    session.execute(everyone, {"value": "on"})
+    try:
+        yield
+    finally:
+        with suppress(DBAPIError):  # a failed transaction has lost its scope already
+            session.execute(everyone, {"value": before})

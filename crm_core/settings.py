@@ -41,6 +41,10 @@ class Settings(BaseSettings):
         default=None,
         description="A PostgreSQL 15 or newer to use instead of the embedded one.",
     )
+    app_database_url: str | None = Field(
+        default=None,
+        description="The same database as a user that may only work as winward_app, for the web.",
+    )
     host: str = Field(default="127.0.0.1", description="Address the web server listens on.")
     port: int = Field(default=8000, ge=1, le=65535, description="Port of the web server.")
     web_processes: int = Field(default=2, ge=1, le=64, description="Number of web processes.")

@@ -9,11 +9,11 @@ from sqlalchemy import Engine
 from starlette.staticfiles import StaticFiles
 
 from crm_core import settings as configuration
-from crm_core.database import create_engine
+from crm_core.database import web_engine
 from crm_core.errors import Invalid
 from crm_core.settings import Settings
 from serving import errors, security
-from serving.api import advice, health, kpis, me, opportunities, reference
+from serving.api import advice, health, kpis, me, opportunities, records, reference
 from serving.api import session as api_session
 from serving.champions import Champions
 from serving.dependencies import enforce
@@ -27,6 +27,7 @@ ROUTERS = (
     me.router,
     opportunities.router,
     advice.router,
+    records.router,
     kpis.router,
     entrance.router,
     deals.router,
@@ -64,10 +65,13 @@ def create_app(settings: Settings, engine: Engine) -> FastAPI:
 
 
 def from_environment() -> FastAPI:
-    """Return the application as the ``WINWARD_…`` variables say (for uvicorn's ``--factory``)."""
+    """Return the application as the ``WINWARD_…`` variables say (for uvicorn's ``--factory``).
+
+    Raises NoDatabase, and UnboundRole when row-level security would not bind it.
+    """
     settings = configuration.load()
     if settings.database_url is None:
         raise NoDatabase(
             "WINWARD_DATABASE_URL is not set; start with winward up, which starts a database."
         )
-    return create_app(settings, create_engine(settings.database_url))
+    return create_app(settings, web_engine(settings.app_database_url or settings.database_url))

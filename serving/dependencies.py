@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crm_core import clock
-from crm_core.database import transaction
+from crm_core.database import set_scope, transaction
 from crm_core.people import queries as people
 from crm_core.people.queries import Viewer, Visibility
 from crm_core.settings import Settings
@@ -69,10 +69,37 @@ def require_viewer(viewer: Annotated[Viewer | None, Depends(find_viewer)]) -> Vi
     return viewer
 
 
-async def enforce(request: Request, viewer: Annotated[Viewer | None, Depends(find_viewer)]) -> None:
+def find_scope(
+    session: SessionOfRequest, viewer: Annotated[Viewer | None, Depends(find_viewer)], now: Now
+) -> Visibility | None:
+    """Return whose records the viewer may see now, whatever past time they ask about.
+
+    The database is told for this transaction too: row-level security is the second net under
+    every question. Without a viewer nothing is visible.
+    """
+    if viewer is None:
+        return None
+    may = people.visible_to(session, viewer, as_of=now)
+    set_scope(session, user_id=viewer.id, everyone=may.everyone, user_ids=may.user_ids)
+    return may
+
+
+def find_visibility(
+    _viewer: Annotated[Viewer, Depends(require_viewer)],
+    may: Annotated[Visibility | None, Depends(find_scope)],
+) -> Visibility:
+    """Return whose records who is signed in may see. Raises NotSignedIn."""
+    return Visibility(everyone=False) if may is None else may
+
+
+async def enforce(
+    request: Request,
+    viewer: Annotated[Viewer | None, Depends(find_viewer)],
+    _scope: Annotated[Visibility | None, Depends(find_scope)],
+) -> None:
     """Check the route's policy, and that an unsafe request is the viewer's own.
 
-    Runs before every endpoint of the app.
+    Runs before every endpoint of the app, after the database was told the viewer's scope.
     """
     security.policy_of(request.scope["endpoint"]).check(viewer)
     if request.method in security.SAFE_METHODS:
@@ -90,13 +117,6 @@ async def _given_token(request: Request) -> str | None:
         return header
     field = (await request.form()).get("csrf_token")
     return field if isinstance(field, str) else None
-
-
-def find_visibility(
-    session: SessionOfRequest, viewer: Annotated[Viewer, Depends(require_viewer)], now: Now
-) -> Visibility:
-    """Return whose records the viewer may see now, whatever past time they ask about."""
-    return people.visible_to(session, viewer, as_of=now)
 
 
 def choose_language(

@@ -10,6 +10,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 
+from crm_core import row_security
+
 _LOCK = 7_246_913_001  # any number of ours: two programs must not migrate at once
 
 
@@ -35,6 +37,14 @@ def applied(engine: Engine) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
+def is_current(engine: Engine) -> bool:
+    """Return whether the tables and their row-level security are what this program knows."""
+    if applied(engine) != newest():
+        return False
+    with engine.connect() as connection:
+        return row_security.applied(connection) == row_security.digest()
+
+
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the database to a revision; one program at a time, the others wait."""
     _run(engine, revision, command.upgrade)
@@ -52,7 +62,9 @@ def _run(engine: Engine, revision: str, step: object) -> None:
         try:
             config = configuration()
             config.attributes["connection"] = connection
+            row_security.lift(connection)
             step(config, revision)  # type: ignore[operator]
+            row_security.apply(connection)
             connection.commit()
         finally:
             connection.rollback()

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, ProgrammingError
 
-from crm_core import migrations
-from crm_core.database import create_engine
+from crm_core import migrations, row_security
+from crm_core.database import WEB_ROLE, create_engine, web_engine
 from crm_core.postgres import DatabaseUnavailable, EmbeddedServer
 from crm_core.settings import Settings
 
@@ -55,11 +55,38 @@ def facts(url: str) -> Iterator[Engine]:
     """Yield an engine on the facts of a server that runs, migrated to the newest version."""
     engine = create_engine(url)
     try:
-        if migrations.applied(engine) != migrations.newest():
+        if not migrations.is_current(engine):
             migrations.upgrade(engine)
         yield engine
     finally:
         engine.dispose()
+
+
+@contextmanager
+def web_store(settings: Settings) -> Iterator[Engine]:
+    """Yield an engine for web requests on the migrated facts, bound by row-level security.
+
+    It works as the role ``winward_app``: by a login of its own on the embedded server, by the
+    user of WINWARD_APP_DATABASE_URL, or else from the start of each connection of
+    WINWARD_DATABASE_URL. Raises UnboundRole.
+    """
+    with database_urls(settings) as urls:
+        with facts(urls["winward"]) as engine:
+            if settings.database_url is None:
+                row_security.let_in(engine)
+        url = settings.app_database_url or _as_web_role(settings, urls["winward"])
+        bound = web_engine(url)
+        try:
+            yield bound
+        finally:
+            bound.dispose()
+
+
+def _as_web_role(settings: Settings, url: str) -> str:
+    """Return the URL of the web's own login on the embedded server; another's as it is."""
+    if settings.database_url is not None:
+        return url
+    return make_url(url).set(username=WEB_ROLE).render_as_string(hide_password=False)
 
 
 def _beside(url: str) -> dict[str, str]:

@@ -27,13 +27,13 @@ def web(
     import uvicorn
 
     from serving.app import create_app
-    from serving.commandline.store import store
+    from serving.commandline.store import web_store
 
     children.leave_on_request()
     settings = configuration.read(host=host, port=port)
     given = fd is not None
     listener = socket.socket(fileno=fd) if given else home.bound(settings.host, settings.port)
-    with store(settings) as engine:
+    with web_store(settings) as engine:
         config = uvicorn.Config(
             create_app(settings, engine),
             log_level="info",

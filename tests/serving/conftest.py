@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from crm_core.accounts.models import Account, Contact
 from crm_core.activities.models import Activity
 from crm_core.advice.models import Prediction
-from crm_core.database import transaction
+from crm_core.database import transaction, web_engine
 from crm_core.opportunities.models import (
     Opportunity,
     OpportunityContact,
@@ -118,11 +118,19 @@ def cheap_hashes(monkeypatch):
 
 
 @pytest.fixture
-def app(engine, tmp_path, cheap_hashes):
+def bound_engine(database_url):
+    """An engine on this test's database as the web has it: bound by row-level security."""
+    engine = web_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def app(engine, bound_engine, tmp_path, cheap_hashes):
     """The application on a small company, at noon of 30 June 2026."""
     with transaction(engine) as session:
         a_company(session)
-    app = create_app(Settings(home=tmp_path), engine)
+    app = create_app(Settings(home=tmp_path), bound_engine)
     app.state.fixed_time = NOON
     return app
 

@@ -10,7 +10,7 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 
-from crm_core.database import transaction
+from crm_core.database import transaction, web_engine
 from tests.serving.conftest import NOON, OWNERS, PEOPLE, SEES, a_deal
 
 HTML = {"accept": "text/html"}
@@ -175,10 +175,8 @@ class TestNonInterference:
         assert after == before
 
     def test_of_two_users_on_one_connection(self, app, signed_in):
-        from crm_core.database import create_engine
-
         url = app.state.engine.url.render_as_string(hide_password=False)
-        app.state.engine = create_engine(url, pool_size=1, max_overflow=0)
+        app.state.engine = web_engine(url, pool_size=1, max_overflow=0)
         admin, rep = signed_in("admin"), signed_in("rep")
         for _ in range(3):
             assert admin.get("/api/v1/opportunities").json()["total"] == len(OWNERS)

@@ -1,0 +1,304 @@
+"""Row-level security: the second net under the one door, declared once for every table.
+
+The web runs as the database role ``winward_app``, which owns nothing and is bound by these
+policies. ``database.set_scope`` says for one transaction whose records it may see; without a
+scope nothing is visible. A table that is not declared here is out of the web's reach. Who owns
+the tables (jobs, imports, training) is not bound, so the policies are not forced; the web
+refuses to start as an owner (``database.require_bound``).
+
+``apply`` is run after every migration, in its transaction, so that policies always fit the
+tables: they are dropped before it and made anew from this declaration.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from crm_core.database import WEB_ROLE
+from crm_core.errors import NotAllowed
+
+POLICY = "winward_scope"
+APPENDING = "winward_append"
+_LOCK = 7_246_913_004  # any number of ours: two web processes must not alter the role at once
+
+_EVERYONE = "(select winward_sees_everyone())"
+_PEOPLE = "((select winward_visible_people())::text[])"
+_ME = "(select winward_me())"
+
+
+class NoWebRole(NotAllowed):
+    """The database's web role does not exist and we may not create it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Everybody signed in may read every row; there is nothing private in it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scoped:
+    """A row is visible when the condition holds, or to who sees everybody's.
+
+    With ``appends`` any row may be added: it is told to somebody else, or to nobody.
+    """
+
+    condition: str
+    appends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """The web has no business with it."""
+
+    reason: str
+
+
+Class = Shared | Scoped | Never
+
+
+def _owned(column: str = "owner_id") -> Scoped:
+    return Scoped(f"{column} = any {_PEOPLE}")
+
+
+def _beside(parent: str, column: str, *, key: str = "id") -> str:
+    """Return that the parent row is visible: its own policy decides, in one place."""
+    return f"exists (select 1 from {parent} parent where parent.{key} = {column})"
+
+
+def _of(parent: str, column: str) -> Scoped:
+    return Scoped(_beside(parent, column))
+
+
+def _subject(table: str, kind: str = "subject_kind", key: str = "subject_id") -> str:
+    """Return that the record which two columns name is visible."""
+    return " or ".join(
+        f"({table}.{kind} = '{name}' and {_beside(parent, f'{table}.{key}')})"
+        for name, parent in _SUBJECTS.items()
+    )
+
+
+_SUBJECTS = {
+    "opportunity": "opportunities",
+    "account": "accounts",
+    "contact": "contacts",
+    "lead": "leads",
+    "activity": "activities",
+    "order": "orders",
+    "ticket": "tickets",
+}
+
+
+def _record(table: str, key: str) -> str:
+    """Return that the record of a table named in the row is visible."""
+    return " or ".join(
+        f"({table}.table_name = '{parent}' and {_beside(parent, f'{table}.{key}')})"
+        for parent in (*_SUBJECTS.values(), "subscriptions", "invoices", "payments")
+    )
+
+
+_REFERENCE = Shared("the company's own lists: everybody works with them")
+_PROCESS = Shared("how the company works; the pages decide who may change it")
+
+CLASSES: Mapping[str, Class] = {
+    "company": _REFERENCE,
+    "org_units": _REFERENCE,
+    "users": Shared("read before anybody's scope is known; pages show names only"),
+    "assignments": _REFERENCE,
+    "login_sessions": Shared("read before anybody's scope is known"),
+    "login_attempts": Shared("read before anybody's scope is known"),
+    "campaigns": _REFERENCE,
+    "products": _REFERENCE,
+    "stages": _REFERENCE,
+    "fx_rates": _REFERENCE,
+    "custom_fields": _REFERENCE,
+    "custom_field_versions": _REFERENCE,
+    "opportunities": _owned(),
+    "opportunity_events": _of("opportunities", "opportunity_id"),
+    "opportunity_contacts": _of("opportunities", "opportunity_id"),
+    "accounts": Scoped(
+        f"owner_id = any {_PEOPLE} or {_beside('opportunities', 'accounts.id', key='account_id')}"
+    ),
+    "contacts": _of("accounts", "account_id"),
+    "leads": _owned(),
+    "activities": Scoped(
+        f"user_id = any {_PEOPLE} or {_beside('opportunities', 'opportunity_id')}"
+        f" or (opportunity_id is null and ({_beside('accounts', 'activities.account_id')}"
+        f" or {_beside('contacts', 'contact_id')}))"
+    ),
+    "orders": Scoped(f"owner_id = any {_PEOPLE} or {_beside('opportunities', 'opportunity_id')}"),
+    "credits": Scoped(f"user_id = any {_PEOPLE} or {_beside('orders', 'order_id')}"),
+    "invoices": _of("accounts", "account_id"),
+    "payments": _of("accounts", "account_id"),
+    "subscriptions": _of("accounts", "account_id"),
+    "usage": _of("accounts", "account_id"),
+    "tickets": _of("accounts", "account_id"),
+    "quotas": Scoped(f"subject_kind = 'org_unit' or subject_id = any {_PEOPLE}"),
+    "predictions": _of("opportunities", "opportunity_id"),
+    "advice_decisions": _of("opportunities", "opportunity_id"),
+    "recommendations": _of("opportunities", "opportunity_id"),
+    "recommendation_responses": _of("recommendations", "recommendation_id"),
+    "recommendation_outcomes": _of("recommendations", "recommendation_id"),
+    "served_models": Shared("which model answered when; every process writes it"),
+    "import_batches": Scoped("false"),
+    "import_rejections": Scoped("false"),
+    "import_changes": Scoped("false"),
+    "audit_log": Scoped(f"actor = {_ME} or {_record('audit_log', 'record_id')}", appends=True),
+    "record_events": Scoped(_record("record_events", "key"), appends=True),
+    "merged_records": Scoped(_record("merged_records", "survivor_id"), appends=True),
+    "idempotency_keys": Scoped(f"user_id = {_ME}"),
+    "notes": Scoped(f"author_id = {_ME} or {_ME} = any (mentions) or {_subject('notes')}"),
+    "tasks": Scoped(
+        f"assignee_id = any {_PEOPLE} or created_by = {_ME} or {_subject('tasks')}", appends=True
+    ),
+    "stage_overrides": _of("opportunities", "opportunity_id"),
+    "stage_criteria": _PROCESS,
+    "rules": _PROCESS,
+    "rule_versions": _PROCESS,
+    "rule_runs": _PROCESS,
+    "process_events": _PROCESS,
+    "webhook_endpoints": _PROCESS,
+    "webhook_deliveries": _PROCESS,
+    "approval_policies": _PROCESS,
+    "approvals": _PROCESS,
+    "approval_decisions": _PROCESS,
+    "alerts": _PROCESS,
+    "alert_preferences": _PROCESS,
+    "assignment_policies": _PROCESS,
+    "assignment_capacities": _PROCESS,
+    "lead_assignments": _PROCESS,
+}
+
+READ_AND_APPEND = frozenset({"audit_log"})
+"""Tables in which the web may add rows and read them, and nothing else."""
+
+_FUNCTIONS = (
+    """create or replace function winward_sees_everyone() returns boolean
+    language sql stable parallel safe as
+    $$ select coalesce(current_setting('winward.everyone', true) = 'on', false) $$""",
+    """create or replace function winward_visible_people() returns text[]
+    language sql stable parallel safe as
+    $$ select nullif(current_setting('winward.people', true), '')::text[] $$""",
+    """create or replace function winward_me() returns text
+    language sql stable parallel safe as
+    $$ select nullif(current_setting('winward.me', true), '') $$""",
+)
+
+
+def digest() -> str:
+    """Return what identifies this declaration."""
+    parts = [*_FUNCTIONS, *(f"{name} {kind!r}" for name, kind in sorted(CLASSES.items()))]
+    return hashlib.sha256("\n".join((*parts, *sorted(READ_AND_APPEND))).encode()).hexdigest()[:16]
+
+
+def applied(connection: Connection) -> str | None:
+    """Return the digest of the declaration that the database's policies were made from."""
+    found = connection.execute(
+        text("select obj_description(to_regproc('winward_sees_everyone'), 'pg_proc')")
+    ).scalar()
+    return None if found is None else str(found)
+
+
+def lift(connection: Connection) -> None:
+    """Drop our policies, so that a migration may change what they mention; access stays closed."""
+    for table, policy in connection.execute(
+        text(
+            "select tablename, policyname from pg_policies"
+            " where schemaname = current_schema() and policyname like 'winward%'"
+        )
+    ).all():
+        connection.exec_driver_sql(f'drop policy "{policy}" on "{table}"')
+
+
+def apply(connection: Connection) -> None:
+    """Make the policies and rights of every declared table that exists. Raises NoWebRole."""
+    _ensure_role(connection)
+    present = set(inspect(connection).get_table_names())
+    for statement in (*_FUNCTIONS, *_entrance(), *_rights(present)):
+        connection.exec_driver_sql(statement)
+    connection.exec_driver_sql(f"comment on function winward_sees_everyone() is '{digest()}'")
+
+
+def let_in(engine: Engine) -> None:
+    """Let the web role log in by itself: on the embedded server, whose socket only we reach."""
+    with engine.begin() as connection:
+        connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        may = text("select rolcanlogin from pg_roles where rolname = :name")
+        if not connection.execute(may, {"name": WEB_ROLE}).scalar():
+            connection.exec_driver_sql(f"alter role {WEB_ROLE} login")
+
+
+def _entrance() -> Iterator[str]:
+    yield (
+        "do $$ begin execute 'grant usage on schema ' || quote_ident(current_schema()) ||"
+        f" ' to {WEB_ROLE}'; end $$"
+    )
+
+
+def _rights(present: set[str]) -> Iterator[str]:
+    for table in sorted(present):
+        yield f'revoke all on "{table}" from {WEB_ROLE}'
+    if "alembic_version" in present:
+        yield f"grant select on alembic_version to {WEB_ROLE}"
+    for table, kind in CLASSES.items():
+        if table not in present:
+            continue
+        if isinstance(kind, Never):
+            continue
+        rights = "select, insert" if table in READ_AND_APPEND else "select, insert, update, delete"
+        yield f"grant {rights} on {table} to {WEB_ROLE}"
+        yield from _sequences(table)
+        if isinstance(kind, Scoped):
+            yield from _policies(table, kind)
+
+
+def _sequences(table: str) -> Iterator[str]:
+    yield (
+        "do $$ declare own text; begin"
+        " for own in select d.objid::regclass::text from pg_depend d"
+        " join pg_class s on s.oid = d.objid and s.relkind = 'S'"
+        f" where d.refobjid = '{table}'::regclass and d.deptype in ('a', 'i')"
+        f" loop execute 'grant usage on sequence ' || own || ' to {WEB_ROLE}'; end loop; end $$"
+    )
+
+
+def _policies(table: str, kind: Scoped) -> Iterator[str]:
+    yield f"alter table {table} enable row level security"
+    visible = f"{_EVERYONE} or {kind.condition}"
+    check = "true" if kind.appends else visible
+    if kind.appends:
+        yield f"create policy {APPENDING} on {table} for insert to {WEB_ROLE} with check ({check})"
+        for action in ("select", "update", "delete"):
+            yield (
+                f"create policy {POLICY}_{action} on {table} for {action} to {WEB_ROLE}"
+                f" using ({visible})"
+            )
+    else:
+        yield f"create policy {POLICY} on {table} to {WEB_ROLE} using ({visible})"
+
+
+def _ensure_role(connection: Connection) -> None:
+    """Create the role unless it exists; what our own may not do, an administrator must."""
+    exists = text("select 1 from pg_roles where rolname = :name")
+    if connection.execute(exists, {"name": WEB_ROLE}).scalar() is not None:
+        return
+    try:
+        with connection.begin_nested():
+            connection.exec_driver_sql(
+                f"create role {WEB_ROLE} nologin nosuperuser nobypassrls noinherit"
+            )
+            connection.exec_driver_sql(f"grant {WEB_ROLE} to current_user")
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in ("42710", "23505"):
+            return  # another database of this server made it just now
+        raise NoWebRole(
+            f"The role {WEB_ROLE}, as which the web server works, does not exist and the user of"
+            f" WINWARD_DATABASE_URL may not create it; an administrator runs: create role"
+            f" {WEB_ROLE} nologin; grant {WEB_ROLE} to that user."
+        ) from None
