@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 ColumnKind = Literal[
-    "id", "text", "choice", "integer", "decimal", "money", "currency", "date", "instant", "month"
+    "id",
+    "text",
+    "choice",
+    "integer",
+    "decimal",
+    "money",
+    "currency",
+    "date",
+    "instant",
+    "month",
+    "boolean",
 ]
 """``money`` is a decimal in major units; ``instant`` a time; ``month`` a number 1–12."""
 
@@ -67,6 +77,7 @@ TABLES: tuple[Table, ...] = (
             _must("time_zone"),
             Column("locale"),
             Column("fiscal_year_start_month", "month"),
+            Column("is_simulated", "boolean"),
         ),
     ),
     Table(
@@ -223,6 +234,8 @@ TABLES: tuple[Table, ...] = (
             Column("expected_close_on", "date"),
             Column("closed_at", "instant"),
             Column("lost_reason"),
+            Column("recorded_at", "instant"),
+            _one_of("history", "full", "none"),
         ),
         custom_fields=True,
     ),
@@ -369,7 +382,7 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "quotas",
-        ("subject_kind", "subject_id", "metric", "period_start", "period_end"),
+        ("subject_kind", "subject_id", "metric", "period_start", "period_end", "recorded_at"),
         (
             _one_of("subject_kind", "user", "org_unit", required=True),
             _id("subject_id", required=True),
@@ -387,6 +400,7 @@ TABLES: tuple[Table, ...] = (
             _must("amount", "money"),
             Column("currency", "currency"),
             Column("approved_at", "instant"),
+            Column("recorded_at", "instant"),
         ),
     ),
     Table(

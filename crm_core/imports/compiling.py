@@ -32,6 +32,10 @@ _WHOLE = (
 )
 """A time with its seconds and the colon of its offset, which ISO 8601 lets a writer leave out."""
 
+_BOOLEAN = (
+    "case when lower({r}) in ('true','yes','y','t','1') then true"
+    " when lower({r}) in ('false','no','n','f','0') then false end"
+)
 _YEARS = "between 1900 and 2200"
 
 
@@ -192,6 +196,8 @@ class Compiler:
                 " then cast({r} as integer) end",
                 "is not a month number from 1 to 12",
             )
+        if kind == "boolean":
+            return _BOOLEAN, "is not true or false"
         if kind in ("integer", "decimal", "money"):
             return _number(kind, number, scale), _expected_number(kind, number)
         return "{r}", ""
@@ -380,9 +386,5 @@ def _custom_typed(
         dates = column.dates or file.dates
         return f"cast({_date(dates)} as varchar)", _expected_date("a date", dates)
     if kind == "boolean":
-        return (
-            "case when lower({r}) in ('true','yes','y','t','1') then true"
-            " when lower({r}) in ('false','no','n','f','0') then false end",
-            "is not true or false",
-        )
+        return _BOOLEAN, "is not true or false"
     return "{r}", ""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 from crm_core import exchange
 from crm_core.errors import Invalid, NotFound
 from crm_core.imports import readers
-from crm_core.imports.mapping import Mapping
-from crm_core.imports.rows import IGNORED
+from crm_core.imports.exports import KINDS_FILE
+from crm_core.imports.mapping import CustomKind, Mapping
+from crm_core.imports.rows import IGNORED, LINE
 
 NAME = "exchange"
 _ENDINGS = (".csv", ".parquet", ".xlsx", ".tsv", ".txt")
@@ -30,8 +32,11 @@ def build(path: Path) -> tuple[Mapping, list[str]]:
     files: dict[str, object] = {}
     tables: list[dict[str, object]] = []
     ignored: list[str] = []
+    kinds = _kinds(candidates)
     for file in candidates:
         if not file.is_file() or file.suffix.lower() not in _ENDINGS:
+            continue
+        if file.stem == KINDS_FILE:
             continue
         if file.stem not in names:
             ignored.append(file.name)
@@ -39,7 +44,7 @@ def build(path: Path) -> tuple[Mapping, list[str]]:
         if file.stem in files:
             raise Invalid(f"{path} holds {file.stem} twice; keep one of the files.")
         files[file.stem] = {"path": file.name, "trim": False}
-        tables.append(_table(file))
+        tables.append(_table(file, kinds))
     if not tables:
         raise NotFound(
             f"{path} holds no table of the exchange format (accounts.csv, orders.parquet, …); "
@@ -51,7 +56,25 @@ def build(path: Path) -> tuple[Mapping, list[str]]:
     return mapping, ignored
 
 
-def _table(file: Path) -> dict[str, object]:
+def _kinds(candidates: list[Path]) -> dict[tuple[str, str], str]:
+    """Return what the custom fields hold, where an export's ``custom_fields`` file says so."""
+    kinds = {}
+    for file in candidates:
+        if file.stem != KINDS_FILE or file.suffix.lower() not in _ENDINGS:
+            continue
+        with readers.open_source(file, file.name, readers.Options()) as source:
+            for row in (row for batch in source.batches for row in batch.to_pylist()):
+                table, name, kind = (row.get(column) for column in ("table", "name", "kind"))
+                if kind not in get_args(CustomKind):
+                    raise Invalid(
+                        f"{file.name}, line {row[LINE]}: {kind!r} is not a kind of custom field; "
+                        f"write one of {', '.join(get_args(CustomKind))}."
+                    )
+                kinds[str(table), str(name)] = str(kind)
+    return kinds
+
+
+def _table(file: Path, kinds: dict[tuple[str, str], str]) -> dict[str, object]:
     table = exchange.table(file.stem)
     with readers.open_source(file, file.name, readers.Options()) as source:
         present = [name for name in source.names if name not in IGNORED]
@@ -62,7 +85,9 @@ def _table(file: Path) -> dict[str, object]:
                 f"have; it has {', '.join(present[:30])}."
             )
     columns = {column.name: column.name for column in table.columns if column.name in present}
-    custom = (
-        {name: name for name in present if name.startswith("x_")} if table.custom_fields else {}
-    )
+    custom = {
+        name: {"column": name, "kind": kinds.get((table.name, name))}
+        for name in present
+        if table.custom_fields and name.startswith("x_")
+    }
     return {"table": table.name, "from": table.name, "columns": columns, "custom": custom}

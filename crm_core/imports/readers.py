@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from crm_core.errors import Invalid
 from crm_core.imports import limits, text_reader, workbook_reader
-from crm_core.imports.rows import IGNORED, LINE, PROBLEM, Source, unquote_formulas
+from crm_core.imports.rows import IGNORED, LINE, PROBLEM, Source
 
 Format = Literal["auto", "csv", "spaces", "fixed", "xlsx", "parquet"]
 _PARQUET_ROWS = 20_000
@@ -144,5 +144,4 @@ def _as_text(column: pa.Array) -> pa.Array:
         return pc.cast(
             pa.array([None if v is None else str(v) for v in column.to_pylist()]), pa.string()
         )
-    text = column.cast(pa.string())
-    return unquote_formulas(text) if pa.types.is_string(kind) else text
+    return column.cast(pa.string())

@@ -171,7 +171,7 @@ def _insert_new(session: Session, incoming: Incoming) -> None:
         "name": incoming.of("name"),
         "pipeline": incoming.pipeline,
         "created_at": "s.created_at",
-        "recorded_at": "s.created_at",
+        "recorded_at": f"coalesce({incoming.of('recorded_at')}, s.created_at)",
         "source": incoming.of("source"),
         "campaign_id": incoming.of("campaign_id"),
         "product_id": incoming.of("product_id"),
@@ -184,7 +184,8 @@ def _insert_new(session: Session, incoming: Incoming) -> None:
         f"coalesce({incoming.of('closed_at', 'null::timestamptz')}, s.created_at) end",
         "outcome": f"case when {closed} then g.kind end",
         "lost_reason": incoming.of("lost_reason"),
-        "history": f"case when {has_events} then 'full' else 'none' end",
+        "history": f"coalesce({incoming.of('history')}, "
+        f"case when {has_events} then 'full' else 'none' end)",
         "custom": incoming.custom,
     }
     run(
@@ -195,8 +196,14 @@ def _insert_new(session: Session, incoming: Incoming) -> None:
     )
 
 
-def record_events(session: Session, events: str, columns: frozenset[str]) -> None:
-    """Judge the source's own changes and append those that are new."""
+def record_events(
+    session: Session, events: str, columns: frozenset[str], *, deals: Incoming | None = None
+) -> None:
+    """Judge the source's own changes and append those that are new.
+
+    ``deals`` are the rows that came beside them; one may say that its ``history`` is ``none``
+    although events are given (an export writes the events that an import once derived).
+    """
     recorded = (
         "coalesce(s.recorded_at, s.occurred_at)" if "recorded_at" in columns else "s.occurred_at"
     )
@@ -227,7 +234,32 @@ def record_events(session: Session, events: str, columns: frozenset[str]) -> Non
         session,
         f"update opportunities o set history = 'full' from (select distinct "
         f"opportunity_id from {events} where _verdict = 'inserted') s "
-        "where o.id = s.opportunity_id and o.history <> 'full'",
+        f"where o.id = s.opportunity_id and o.history <> 'full'{_unless_told_otherwise(deals)}",
+    )
+
+
+def _unless_told_otherwise(deals: Incoming | None) -> str:
+    if deals is None or not deals.has("history"):
+        return ""
+    return (
+        f" and not exists (select 1 from {deals.table} d where d.id = o.id and d.history = 'none')"
+    )
+
+
+def _check_custom(session: Session, events: str) -> None:
+    """Reject custom fields that are not a JSON object: the fold of a deal could not read them."""
+    run(
+        session,
+        "create or replace function pg_temp.is_json_object(value text) returns boolean "
+        "language plpgsql immutable as $$ begin return jsonb_typeof(value::jsonb) = 'object'; "
+        "exception when others then return false; end $$",
+    )
+    _reject(
+        session,
+        events,
+        "s.field = 'custom' and not coalesce(pg_temp.is_json_object(s.new_value), false)",
+        "new_value",
+        "'custom fields are not a JSON object such as {\"x_size\": 12}'",
     )
 
 
@@ -259,6 +291,7 @@ def _check_amounts(session: Session, events: str) -> None:
 def _check_events(session: Session, events: str) -> None:
     """Reject values that their field cannot hold; write the others in canonical form."""
     _check_amounts(session, events)
+    _check_custom(session, events)
     _reject(
         session,
         events,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +27,9 @@ def import_files(
     path: Annotated[Path, typer.Argument(help="A folder, file, workbook or zip archive.")],
     mapping: Annotated[
         str | None,
-        typer.Option(help="A shipped mapping's name or a YAML file; none for the exchange format."),
+        typer.Option(
+            help="A shipped mapping's name or a YAML file; none, or exchange: the exchange format."
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Judge every row and write nothing.")
@@ -64,11 +68,26 @@ def _run(
     rejected: Path | None,
     quiet: bool,
 ) -> ImportReport:
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
     from crm_core import clock
     from crm_core.imports.operations import import_path
+
+    with _progress(quiet=quiet) as progress:
+        return import_path(
+            engine,
+            path,
+            mapping=None if mapping == "exchange" else mapping,
+            recorded_at=clock.now(),
+            dry_run=dry_run,
+            rejected_folder=rejected,
+            progress=progress,
+        )
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[str, int, int | None], None]]:
+    """Show a spinner with the phase and its rows on stderr; yield what moves it."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     with Progress(
         SpinnerColumn(),
@@ -83,15 +102,7 @@ def _run(
             rows = f": {done:,} rows" if done else ""
             shown.update(task, description=f"{phase}{rows}", total=total)
 
-        return import_path(
-            engine,
-            path,
-            mapping=mapping,
-            recorded_at=clock.now(),
-            dry_run=dry_run,
-            rejected_folder=rejected,
-            progress=progress,
-        )
+        yield progress
 
 
 def _show(report: ImportReport) -> None:
@@ -137,17 +148,27 @@ def _show(report: ImportReport) -> None:
 
 
 def export_files(
-    folder: Annotated[Path, typer.Argument(help="Folder to write one CSV per table into.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder to write one file per table into.")],
+    form: Annotated[
+        str,
+        typer.Option("--format", help="csv (safe to open in a spreadsheet) or parquet (typed)."),
+    ] = "csv",
     as_json: Annotated[bool, typer.Option("--json", help="Print the row counts as JSON.")] = False,
 ) -> None:
-    """Export every table of the exchange format as CSV, safe to open in a spreadsheet."""
-    from crm_core.database import transaction
+    """Export every table of the exchange format; `winward import` of it brings all of it back.
+
+    The folder appears whole or not at all, and must be new or empty.
+    """
     from crm_core.imports.exports import export
     from crm_core.settings import load
     from serving.commandline.store import store
 
-    with store(load()) as engine, transaction(engine) as session:
-        counts = export(session, folder)
+    if form not in ("csv", "parquet"):
+        raise typer.BadParameter("write csv or parquet", param_hint="--format")
+    with store(load()) as engine, _progress(quiet=as_json) as progress:
+        counts = export(
+            engine, folder, form="csv" if form == "csv" else "parquet", progress=progress
+        )
     if as_json:
         print(json.dumps(counts))
         return

@@ -320,8 +320,7 @@ class TestExport:
         source = "id,name\n" + quoted + "q1,''=q\nq2,'''=q\n"
         bring(engine, folder_of(tmp_path, accounts=source))
         stored = {row[0] for row in rows(engine, "select name from accounts")}
-        with transaction(engine) as session:
-            counts = export(session, tmp_path / "out")
+        counts = export(engine, tmp_path / "out")
         assert counts["accounts"] == len(names)
         body = (tmp_path / "out" / "accounts.csv").read_text()
         assert "'=HYPERLINK(1)" in body
