@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
+from crm_core.database import company_wide
 from crm_core.errors import Invalid
 from crm_core.kpis import queries
 from crm_core.kpis.arithmetic import MetricValue
@@ -39,6 +40,7 @@ SUMMARY = (
 
 EVERY = tuple(item.id for item in CATALOGUE)
 MOST_ROWS = 500
+CREDIT = "credit follows who owned a deal at the time, whoever may see it now"
 
 
 class FutureQuestion(Invalid):
@@ -127,7 +129,8 @@ def rep_summary(
 
     By a fixed number of statements, whatever the number of deals and people.
     """
-    found = queries.values(session, metric_ids, scope=visibility, period=period, as_of=as_of)
+    with company_wide(session, reason=CREDIT):
+        found = queries.values(session, metric_ids, scope=visibility, period=period, as_of=as_of)
     tiles = tuple(_tile(found[metric_id], period) for metric_id in metric_ids)
     return RepSummary(period=period, as_of=as_of, tiles=tiles)
 
@@ -148,16 +151,17 @@ def metric_rows(
     """
     if offset < 0 or not 0 < limit <= MOST_ROWS:
         raise NotAWindow(f"Ask for 1 to {MOST_ROWS} rows at a time, from offset 0 on.")
-    value = queries.value(session, metric_id, scope=visibility, period=period, as_of=as_of)
-    rows = queries.rows(
-        session,
-        metric_id,
-        scope=visibility,
-        period=period,
-        as_of=as_of,
-        limit=limit,
-        offset=offset,
-    )
+    with company_wide(session, reason=CREDIT):
+        value = queries.value(session, metric_id, scope=visibility, period=period, as_of=as_of)
+        rows = queries.rows(
+            session,
+            metric_id,
+            scope=visibility,
+            period=period,
+            as_of=as_of,
+            limit=limit,
+            offset=offset,
+        )
     return RowsBehind(period=period, as_of=as_of, tile=_tile(value, period), rows=tuple(rows))
 
 

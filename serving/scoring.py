@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crm_core.advice.operations import NewPrediction, record_predictions
-from crm_core.database import transaction
+from crm_core.database import company_wide, transaction
 from crm_core.opportunities.standings import Standing, standings
 from crm_core.settings import Settings
 from features import snapshots
@@ -124,12 +124,13 @@ def score_one(
     """Return what is said of one deal as known at ``as_of``, and write it down."""
     pairs = pd.DataFrame({"entity_id": [opportunity_id], "as_of": [pd.Timestamp(as_of)]})
     stood = standings(session, opportunity_ids=[opportunity_id], as_of=as_of)
-    (view,) = _views(
-        partial(snapshots.rows, session.connection(), settings=settings),
-        pairs,
-        stood={as_of: stood},
-        champion=champion,
-    )
+    with company_wide(session, reason="a live row has the same inputs as a training row"):
+        (view,) = _views(
+            partial(snapshots.rows, session.connection(), settings=settings),
+            pairs,
+            stood={as_of: stood},
+            champion=champion,
+        )
     write_down(session, [view], scored_at=scored_at)
     return view
 

@@ -18,6 +18,7 @@ from crm_core.advice import operations, queries
 from crm_core.advice.facts import situations
 from crm_core.advice.operations import NewRecommendation, UnknownRecommendation
 from crm_core.advice.queries import StoredDecision, StoredRecommendation
+from crm_core.database import company_wide
 from crm_core.money import Money
 from crm_core.opportunities.views import deal
 from crm_core.people.queries import Visibility, calendar
@@ -143,7 +144,8 @@ def decide(
     missing = [deal for deal in opportunity_ids if deal not in found]
     if not missing:
         return found
-    known = situations(session, missing, as_of=as_of)
+    with company_wide(session, reason="what is usual is judged by the whole company's deals"):
+        known = situations(session, missing, as_of=as_of)
     before = queries.recommendations(session, known.keys(), until=day, as_of=as_of)
     decisions = [
         decision(situation, before.get(deal, []), calendar=own, as_of=as_of, now=now)

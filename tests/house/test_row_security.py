@@ -1,0 +1,40 @@
+"""Every table says how the web may see it, and every lifting of the scope is known here."""
+
+from __future__ import annotations
+
+import re
+
+from crm_core import schema
+from crm_core.row_security import CLASSES
+
+LIFTED = {
+    "crm_core/records/operations.py": 1,  # a key that is taken is taken
+    "serving/coaching/recommend.py": 1,  # norms: what is usual in the company
+    "serving/performance.py": 2,  # credit by the owner of the time
+    "serving/scoring.py": 1,  # a live row has a training row's inputs
+}
+"""Where a web request may read the whole company's facts; each says why where it does."""
+
+_LIFT = re.compile(r"with company_wide\(")
+
+
+def undeclared(tables: set[str]) -> set[str]:
+    """Return the tables that declare no class in ``crm_core/row_security.py``."""
+    return tables - set(CLASSES)
+
+
+def test_the_rule_bites():
+    assert undeclared({"opportunities", "a_new_table"}) == {"a_new_table"}
+
+
+def test_every_table_declares_how_the_web_may_see_it():
+    assert undeclared(set(schema.metadata.tables)) == set()
+
+
+def test_nothing_is_declared_that_does_not_exist():
+    assert set(CLASSES) - set(schema.metadata.tables) == set()
+
+
+def test_every_lifting_of_the_scope_is_known(modules):
+    found = {path: len(_LIFT.findall(text)) for path, text in modules.items()}
+    assert {path: count for path, count in found.items() if count} == LIFTED
