@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, aliased
 
 from crm_core.processes import facts as subject_facts
+from crm_core.processes.arithmetic import next_wait
 from crm_core.processes.models import ProcessEvent
 
 
@@ -87,21 +88,19 @@ def claim(session: Session, *, now: dt.datetime) -> ProcessEvent | None:
     )
 
 
-def finish(session: Session, event_id: int, *, now: dt.datetime, error: str | None = None) -> None:
-    """Mark an event as handled, or as given up with its error."""
+def finish(session: Session, event_id: int, *, now: dt.datetime) -> None:
+    """Mark an event as handled."""
     session.execute(
-        update(ProcessEvent)
-        .where(ProcessEvent.id == event_id)
-        .values(processed_at=now, error=error)
+        update(ProcessEvent).where(ProcessEvent.id == event_id).values(processed_at=now, error=None)
     )
 
 
-def put_off(
-    session: Session, event_id: int, *, attempts: int, until: dt.datetime, error: str
-) -> None:
-    """Remember a failed attempt and when to try again."""
-    session.execute(
-        update(ProcessEvent)
-        .where(ProcessEvent.id == event_id)
-        .values(attempts=attempts, retry_at=until, error=error)
+def put_off(session: Session, event_id: int, *, now: dt.datetime, error: str) -> None:
+    """Remember a failed attempt and when to try again; give up after the last."""
+    attempts = session.scalar(
+        select(ProcessEvent.attempts).where(ProcessEvent.id == event_id).with_for_update()
     )
+    wait = next_wait((attempts or 0) + 1)
+    values: dict[str, Any] = {"attempts": (attempts or 0) + 1, "error": error[:1000]}
+    values |= {"processed_at": now} if wait is None else {"retry_at": now + wait}
+    session.execute(update(ProcessEvent).where(ProcessEvent.id == event_id).values(**values))

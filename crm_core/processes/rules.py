@@ -148,9 +148,8 @@ def _problem(session: Session, subject: str, action: Mapping[str, Any]) -> str |
     if kind == "set":
         return _set_problem(subject, action)
     if kind == "webhook":
-        known = isinstance(action.get("endpoint"), int) and session.get(
-            WebhookEndpoint, action["endpoint"]
-        )
+        number = action.get("endpoint")
+        known = isinstance(number, int) and session.get(WebhookEndpoint, number) is not None
         return (
             None if known and set(action) == {"kind", "endpoint"} else "there is no such endpoint"
         )
