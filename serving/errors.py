@@ -13,19 +13,21 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import DataError, OperationalError, StatementError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from crm_core.errors import CrmError
 from crm_core.people.operations import TooManyAttempts
 from serving import languages, security
+from serving.addresses import path_of
 from serving.statuses import status_of
 from serving.web import pages
 
 LOG = logging.getLogger(__name__)
 UNAVAILABLE = "The database cannot be reached; try again in a moment."
 UNFIT_VALUE = "A value holds a character or a size that cannot be stored; leave it out."
+WRITTEN_AT_ONCE = "Somebody else wrote the same thing at this moment; repeat the request."
 BROKEN = "Something went wrong on our side. It was written to the log; please try again."
 
 
@@ -60,6 +62,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _routing)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(DataError, _unfit_value)
+    app.add_exception_handler(IntegrityError, _written_at_once)
     app.add_exception_handler(StatementError, _statement)
     app.add_exception_handler(OverflowError, _unfit_value)  # the days before year 1, after 9999
     app.add_exception_handler(UnicodeEncodeError, _unfit_value)  # half a surrogate pair
@@ -70,11 +73,24 @@ def install(app: FastAPI) -> None:
 
 def _anticipated(request: Request, error: Exception) -> Response:
     assert isinstance(error, CrmError)
-    status = status_of(error)
+    return refusal(request, error)
+
+
+def refusal(request: Request, error: CrmError) -> Response:
+    """Return the answer to an anticipated error; it names the fields if the error does."""
     headers = {}
     if isinstance(error, TooManyAttempts):
         headers["retry-after"] = str(error.retry_after)
-    return answer(request, status, error.message, headers=headers)
+    found = [
+        FieldProblem(field=field, message=message)
+        for field, message in getattr(error, "problems", ())
+    ]
+    return answer(request, status_of(error), error.message, headers=headers, errors=found)
+
+
+def _written_at_once(request: Request, error: Exception) -> Response:
+    LOG.warning("two writers met: %s", error)
+    return answer(request, 409, WRITTEN_AT_ONCE)
 
 
 def _routing(request: Request, error: Exception) -> Response:
@@ -119,7 +135,7 @@ def _unavailable(request: Request, error: Exception) -> Response:
 
 
 def _bug(request: Request, error: Exception) -> Response:
-    LOG.error("unanticipated error at %s", request.url.path, exc_info=error)
+    LOG.error("unanticipated error at %s", path_of(request), exc_info=error)
     # answered outside the middleware that adds these
     return answer(request, 500, BROKEN, headers={**security.HEADERS, "cache-control": "no-store"})
 
@@ -133,7 +149,7 @@ def answer(
     errors: list[FieldProblem] | None = None,
 ) -> Response:
     """Return the problem as JSON, or as a page where a browser asked for one."""
-    path = request.url.path
+    path = path_of(request)
     if security.wants_page(request.headers, path):
         return _page(request, status, detail, headers)
     problem = Problem(
@@ -151,7 +167,7 @@ def answer(
 def _page(
     request: Request, status: int, detail: str, headers: Mapping[str, str] | None
 ) -> Response:
-    path = request.url.path
+    path = path_of(request)
     if status == 401 and request.method == "GET":
         query = f"?{request.url.query}" if request.url.query else ""
         return RedirectResponse(f"/login?next={quote(path + query, safe='/')}", status_code=303)

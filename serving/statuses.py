@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from crm_core.errors import CrmError
 from crm_core.people.operations import TooManyAttempts, WrongCredentials
+from crm_core.records.operations import VersionMissing
 from serving import security
 
 OF_KIND = {"not_found": 404, "conflict": 409, "not_allowed": 403, "invalid": 422}
@@ -13,6 +14,7 @@ OF_ERROR: Mapping[type[CrmError], int] = {
     security.NotSignedIn: 401,
     WrongCredentials: 401,
     TooManyAttempts: 429,
+    VersionMissing: 428,
 }
 
 

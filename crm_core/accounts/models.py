@@ -6,7 +6,18 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Date, ForeignKey, Numeric, String, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Date,
+    ForeignKey,
+    Index,
+    Numeric,
+    String,
+    Text,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -18,6 +29,14 @@ class Account(Base):
     """A customer or prospect. ``custom`` holds its ``x_…`` fields."""
 
     __tablename__ = "accounts"
+    __table_args__ = (
+        Index(
+            "ix_accounts_similar",
+            func.lower(text("name")).label("similar"),
+            postgresql_using="gin",
+            postgresql_ops={"similar": "gin_trgm_ops"},
+        ),
+    )
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
     name: Mapped[str] = mapped_column(Text, index=True)
@@ -40,6 +59,14 @@ class Contact(Base):
     """A person at an account."""
 
     __tablename__ = "contacts"
+    __table_args__ = (
+        Index(
+            "ix_contacts_similar",
+            func.lower(text("name")).label("similar"),
+            postgresql_using="gin",
+            postgresql_ops={"similar": "gin_trgm_ops"},
+        ),
+    )
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
     account_id: Mapped[str] = mapped_column(ForeignKey(Account.id), index=True)
