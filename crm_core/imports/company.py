@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from crm_core.errors import Invalid, NotFound
 from crm_core.imports import readers, resolving
 from crm_core.imports.mapping import CompanySpec, Mapping
+from crm_core.imports.tracking import Tracker
 from crm_core.people import models as people
 
 
@@ -27,11 +28,12 @@ class Company:
     time_zone: str
     new: CompanySpec | None = None
 
-    def ensure(self, session: Session) -> None:
+    def ensure(self, session: Session, tracker: Tracker) -> None:
         """Write the mapping's company if the store still has none."""
         if self.new is not None and session.get(people.Company, 1) is None:
             session.add(people.Company(id=1, **self.new.model_dump()))
             session.flush()
+            tracker.keep_inserted(session, "company", "true")
 
 
 def decide(session: Session, mapping: Mapping, found: list[resolving.Found]) -> Company:

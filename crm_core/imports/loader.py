@@ -15,6 +15,7 @@ from crm_core.imports.mapping import Mapping
 from crm_core.imports.report import Finding
 from crm_core.imports.scratch import Progress, Scratch, literal, quoted
 from crm_core.imports.staging import Stage
+from crm_core.imports.tracking import Tracker
 from crm_core.opportunities import completion, projection
 from crm_core.opportunities import operations as opportunities
 
@@ -23,19 +24,28 @@ _ORDER = {table.name: position for position, table in enumerate(exchange.TABLES)
 _WAITS_FOR_ROWS = "opportunity_events"
 
 
-def add_stages(session: Session, mapping: Mapping) -> int:
+def add_stages(session: Session, mapping: Mapping, tracker: Tracker) -> int:
     """Write the stages that a mapping itself describes; return how many changed."""
     changed = 0
     for stage in mapping.stages:
-        changed += run(
+        given = stage.model_dump()
+        changed += tracker.update(
             session,
-            "insert into stages as t (pipeline, stage, position, kind, forecast_category) values "
-            "(:pipeline, :stage, :position, :kind, :forecast_category) on conflict (pipeline, "
-            "stage) do update set position = excluded.position, kind = excluded.kind, "
-            "forecast_category = excluded.forecast_category where (t.position, t.kind, "
-            "t.forecast_category) is distinct from (excluded.position, excluded.kind, "
-            "excluded.forecast_category)",
-            **stage.model_dump(),
+            "stages",
+            sets="position = v.position, kind = v.kind, forecast_category = v.forecast_category",
+            source="(select cast(:pipeline as text) as pipeline, cast(:stage as text) as stage, "
+            "cast(:position as smallint) as position, cast(:kind as text) as kind, "
+            "cast(:forecast_category as text) as forecast_category) v",
+            where="t.pipeline = v.pipeline and t.stage = v.stage and (t.position, t.kind, "
+            "t.forecast_category) is distinct from (v.position, v.kind, v.forecast_category)",
+            **given,
+        )
+        changed += tracker.insert(
+            session,
+            "stages",
+            "insert into stages (pipeline, stage, position, kind, forecast_category) values "
+            "(:pipeline, :stage, :position, :kind, :forecast_category) on conflict do nothing",
+            **given,
         )
     return changed
 
@@ -50,6 +60,7 @@ def load(
     progress: Progress,
     derived: dict[str, int],
     mapping: Mapping,
+    tracker: Tracker,
 ) -> list[Stage]:
     """Load every table in the order of their references; return the judged stages."""
     ordered = sorted(compiled, key=lambda item: _ORDER[item.table.name])
@@ -57,7 +68,7 @@ def load(
     waiting: dict[int, Stage] = {}
     for position, item in enumerate(ordered):
         stage = waiting.pop(position, None) or _stage(
-            session, scratch, item, position, company, progress, mapping
+            session, scratch, item, position, company, progress, mapping, tracker
         )
         stages.append(stage)
         progress(f"writing {item.table.name}", 0, None)
@@ -65,13 +76,14 @@ def load(
             events = _events_of(ordered)
             if events is not None:
                 waiting[events] = _stage(
-                    session, scratch, ordered[events], events, company, progress, mapping
+                    session, scratch, ordered[events], events, company, progress, mapping, tracker
                 )
             _load_deals(session, stage, waiting.get(events or -1), company, recorded_at, derived)
         elif item.table.name == _WAITS_FOR_ROWS:
             _load_late_events(session, stage)
         else:
             _load_plain(session, stage, company, recorded_at)
+    tracker.keep_events(session)
     _tell_the_planner(session, stages)
     return stages
 
@@ -100,6 +112,7 @@ def _stage(
     company: Company,
     progress: Progress,
     mapping: Mapping,
+    tracker: Tracker,
 ) -> Stage:
     """Bring the rows of a table in and judge them by themselves and among each other."""
     specs = {target.name: target.spec for target in item.targets}
@@ -108,6 +121,7 @@ def _stage(
         table=item.table,
         columns=dict(item.columns),
         file=mapping.file_of(item.spec.source),
+        tracker=tracker,
         unknown_becomes_null={n for n, spec in specs.items() if spec.unknown == "null"},
         known_at_created={n for n, spec in specs.items() if spec.known_at == "created"},
     )
@@ -154,11 +168,16 @@ def _load_deals(
         currency=company.currency,
     )
     opportunities.check(session, incoming)
+    known = f"select id from {stage.name} where _verdict is null"
+    if events is not None:
+        known += f" union select opportunity_id from {events.name} where _verdict is null"
+    stage.tracker.remember_deals(session, known)
     opportunities.record_rows(session, incoming)
     if events is not None:
         staging.settle_references(session, events)
-        opportunities.record_events(session, events.name, frozenset(events.columns))
+        opportunities.record_events(session, events.name, frozenset(events.columns), deals=incoming)
     derived["opportunity_events"] = completion.complete(session, incoming)
+    stage.tracker.keep_deals(session, stage.name)
 
 
 def _load_late_events(session: Session, stage: Stage) -> None:
@@ -167,6 +186,9 @@ def _load_late_events(session: Session, stage: Stage) -> None:
     if not staging.scalar(session, undecided):
         return
     staging.settle_references(session, stage)
+    stage.tracker.remember_deals(
+        session, f"select opportunity_id from {stage.name} where _verdict is null"
+    )
     opportunities.record_events(session, stage.name, frozenset(stage.columns))
     run(
         session,
@@ -175,6 +197,7 @@ def _load_late_events(session: Session, stage: Stage) -> None:
     )
     projection.project(session, "touched")
     run(session, "drop table touched")
+    stage.tracker.keep_deals(session, None)
 
 
 def translations(scratch: Scratch, item: Compiled) -> list[Finding]:

@@ -88,10 +88,12 @@ def upsert(session: Session, stage: Stage) -> None:
     insert(session, stage)
     sets = ", ".join(_assignment(stage, name) for name in _plain(stage))
     if sets:
-        run(
+        stage.tracker.update(
             session,
-            f"update {target} t set {sets} from {stage.name} s "
-            f"where s._verdict = 'updated' and {match}",
+            stage.table.name,
+            sets=sets,
+            source=f"{stage.name} s",
+            where=f"s._verdict = 'updated' and {match}",
         )
 
 
@@ -102,8 +104,9 @@ def insert(session: Session, stage: Stage) -> None:
         names.append("kind")
     columns = ", ".join(quoted(stored(stage, name)) if stage.has(name) else name for name in names)
     values = ", ".join(_given(stage, name) for name in names)
-    run(
+    stage.tracker.insert(
         session,
+        stage.table.name,
         f"insert into {quoted(stage.table.name)} ({columns}) select {values} "
         f"from {stage.name} s where s._verdict = 'inserted' order by s._n",
     )
@@ -140,10 +143,13 @@ def _assignment(stage: Stage, name: str) -> str:
     return f"{quoted(stored(stage, name))} = {_given(stage, name)}"
 
 
+_OF_A_COMPANY = {"locale": "'en'", "fiscal_year_start_month": "1", "is_simulated": "false"}
+
+
 def upsert_company(session: Session, stage: Stage) -> None:
     """Write the one company row."""
     names = list(stage.columns)
-    changed = " or ".join(f"t.{quoted(n)} is distinct from s.{quoted(n)}" for n in names)
+    changed = " or ".join(f"t.{quoted(n)} <> s.{quoted(n)}" for n in names)
     run(
         session,
         f"update {stage.name} s set _verdict = case when not exists (select 1 from company) "
@@ -151,14 +157,17 @@ def upsert_company(session: Session, stage: Stage) -> None:
         "else 'unchanged' end where s._verdict is null",
     )
     columns = ", ".join(quoted(n) for n in names)
-    run(
+    stage.tracker.insert(
         session,
+        "company",
         f"insert into company (id, {columns}) select 1, "
-        + ", ".join(f"s.{quoted(n)}" for n in names)
+        + ", ".join(f"coalesce(s.{quoted(n)}, {_OF_A_COMPANY.get(n, 'null')})" for n in names)
         + f" from {stage.name} s where s._verdict = 'inserted'",
     )
     sets = ", ".join(f"{quoted(n)} = coalesce(s.{quoted(n)}, t.{quoted(n)})" for n in names)
-    run(session, f"update company t set {sets} from {stage.name} s where s._verdict = 'updated'")
+    stage.tracker.update(
+        session, "company", sets=sets, source=f"{stage.name} s", where="s._verdict = 'updated'"
+    )
 
 
 _RECORDED = {
@@ -239,8 +248,9 @@ def _insert_versions(session: Session, stage: Stage, key: tuple[str, ...]) -> No
         columns.append(column)
         values.append(_CARRIED.get(column, f"l.{column}"))
     shown = ", ".join(map(quoted, columns))
-    run(
+    stage.tracker.insert(
         session,
+        name,
         f"insert into {name} (recorded_at, {shown}) "
         f"select v.recorded, {', '.join(values)} from {stage.name} s "
         f"join {stage.name}_v v on v._n = s._n left join lateral (select t.* from {name} t "

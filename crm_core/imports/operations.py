@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from crm_core import database
 from crm_core.imports import (
+    batches,
     encodings,
     identity,
     loader,
@@ -23,10 +25,12 @@ from crm_core.imports import (
     resolving,
 )
 from crm_core.imports import mapping as mappings
+from crm_core.imports.batches import Running
+from crm_core.imports.choice import WHOLE, Choice
 from crm_core.imports.company import Company, decide
 from crm_core.imports.compiling import Compiled, Compiler
 from crm_core.imports.mapping import Mapping, TableSpec
-from crm_core.imports.models import CustomField, ImportBatch, ImportRejection
+from crm_core.imports.models import CustomField, ImportBatch
 from crm_core.imports.report import (
     REJECTIONS_SHOWN,
     FileProfile,
@@ -38,8 +42,9 @@ from crm_core.imports.report import (
 from crm_core.imports.rows import PROBLEM, Source
 from crm_core.imports.scratch import Progress, Scratch, literal, quoted
 from crm_core.imports.staging import Stage, counts
+from crm_core.imports.tracking import Tracker
 
-_LOCK = 7_230_001
+LOCK = batches.LOCK
 """Key of the advisory lock that lets one import write at a time."""
 
 
@@ -52,29 +57,51 @@ def import_path(
     dry_run: bool,
     rejected_folder: Path | None,
     progress: Callable[[str, int, int | None], None] | None,
+    choice: Choice = WHOLE,
+    batch: int | None = None,
+    by: str | None = None,
 ) -> ImportReport:
     """Import a folder or file, through a mapping or in the exchange format; return what happened.
 
     Everything is written in one transaction: all of it or nothing. ``recorded_at`` is when we
     learned of it. With ``dry_run`` every row gets its verdict and nothing is written. Rejected
     rows go to ``rejected_folder`` as files that can be corrected and imported again.
+    ``batch`` is the number of a queued import that this is, ``by`` the user who asked for it.
     Raises CrmError subclasses for anything that stops the whole import.
     """
-    with tempfile.TemporaryDirectory(prefix="winward-import-") as folder:
-        run = _Run(path, Path(folder), recorded_at, dry_run, rejected_folder, progress or _silent)
-        run.prepare(engine, mapping)
+    options = choice.as_json() | {"dry_run": dry_run}
+    shown: AbstractContextManager[Running | None] = nullcontext()
+    if batch is not None or not dry_run:
+        shown = batches.running(
+            engine, batch=batch, source=path.name, path=str(path.absolute()),
+            mapping=None if mapping is None else str(mapping), options=options, by=by,
+            recorded_at=recorded_at,
+        )  # fmt: skip
+    with shown as running, tempfile.TemporaryDirectory(prefix="winward-import-") as folder:
+        run = _Run(
+            path, Path(folder), recorded_at, dry_run, rejected_folder,
+            _to_both(progress or _silent, running), choice, running, is_queued=batch is not None,
+        )  # fmt: skip
         try:
+            run.prepare(engine, mapping)
             run.read()
-            try:
-                with database.transaction(engine) as session:
-                    report = run.write(session)
-                    if dry_run:
-                        raise _DryRunEnds
-            except _DryRunEnds:
-                pass
-            return report
+            return _write(engine, run)
         finally:
             run.close()
+
+
+def _write(engine: Engine, run: _Run) -> ImportReport:
+    """Write everything in one transaction, or judge everything and roll it back."""
+    try:
+        with database.transaction(engine) as session:
+            report = run.write(session)
+            if run.dry_run:
+                raise _DryRunEnds
+    except _DryRunEnds:
+        if run.running is not None:
+            with database.transaction(engine) as session:
+                batches.check(session, run.running, report, run.mapping_name)
+    return report
 
 
 class _DryRunEnds(Exception):
@@ -83,6 +110,18 @@ class _DryRunEnds(Exception):
 
 def _silent(phase: str, done: int, total: int | None) -> None:
     """Report progress to nobody."""
+
+
+def _to_both(progress: Progress, running: Running | None) -> Progress:
+    """Return what reports progress to the caller and, for everybody else, to the batch."""
+    if running is None:
+        return progress
+
+    def tell(phase: str, done: int, total: int | None) -> None:
+        progress(phase, done, total)
+        running.tell(phase, done, total)
+
+    return tell
 
 
 @dataclass(slots=True)
@@ -95,6 +134,9 @@ class _Run:
     dry_run: bool
     rejected_folder: Path | None
     progress: Progress
+    choice: Choice
+    running: Running | None
+    is_queued: bool
     mapping: Mapping = field(init=False)
     mapping_name: str | None = None
     company: Company = field(init=False)
@@ -117,6 +159,7 @@ class _Run:
         else:
             self.mapping, content = mappings.load(name)
             self.mapping_name = self.mapping.name
+        self.mapping = self.choice.narrow(self.mapping)
         self.found = resolving.resolve(self.path, self.mapping, self.folder)
         self.digest = self._digest(content)
         with database.transaction(engine) as session:
@@ -124,7 +167,7 @@ class _Run:
         self.scratch = Scratch(self.folder, time_zone=self.company.time_zone)
 
     def _digest(self, content: bytes) -> str:
-        whole = hashlib.sha256(content)
+        whole = hashlib.sha256(content + self.choice.told.encode())
         for file in sorted(self.found, key=lambda item: item.key):
             whole.update(f"{file.key}:{encodings.digest(file.path)}\n".encode())
         return whole.hexdigest()
@@ -204,11 +247,12 @@ class _Run:
 
     def write(self, session: Session) -> ImportReport:
         """Judge and write every table, keep the batch, and return the report."""
-        session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-        self.company.ensure(session)
+        session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": LOCK})
+        tracker = Tracker.start(session, self.running.id if self.running else 0)
+        self.company.ensure(session, tracker)
         derived: dict[str, int] = {}
         if self.mapping.stages:
-            derived["stages"] = loader.add_stages(session, self.mapping)
+            derived["stages"] = loader.add_stages(session, self.mapping, tracker)
         already = session.scalar(
             select(ImportBatch.id)
             .where(ImportBatch.digest == self.digest, ImportBatch.status == "committed")
@@ -229,8 +273,10 @@ class _Run:
             progress=self.progress,
             derived=derived,
             mapping=self.mapping,
+            tracker=tracker,
         )
-        return self._finish(session, compiled, stages, derived, already is not None, kinds)
+        self._know_custom_fields(session, compiled, kinds, tracker)
+        return self._finish(session, compiled, stages, derived, already is not None)
 
     def _is_present(self, spec: TableSpec) -> bool:
         needed = {spec.source, *(join.file for join in spec.join)}
@@ -259,7 +305,6 @@ class _Run:
         stages: list[Stage],
         derived: dict[str, int],
         already: bool,
-        known: dict[tuple[str, str], str],
     ) -> ImportReport:
         tables: dict[str, TableCounts] = {}
         for stage in stages:
@@ -267,12 +312,6 @@ class _Run:
         findings = self.findings + [note for stage in stages for note in stage.findings]
         for item in compiled:
             findings += loader.translations(self.store, item)
-            for custom in item.custom:
-                if (item.table.name, custom.name) not in known:
-                    known[item.table.name, custom.name] = custom.kind
-                    session.add(
-                        CustomField(table_name=item.table.name, name=custom.name, kind=custom.kind)
-                    )
         files = []
         if self.rejected_folder is not None:
             files = rejected.write(
@@ -292,9 +331,35 @@ class _Run:
             rejected_files=files,
             derived=derived,
         )
-        if not (already and report.changed == 0):
-            self._keep(session, report, stages)
+        if self.running is not None:
+            if already and report.changed == 0 and not self.is_queued:
+                batches.forget(session, self.running)
+            else:
+                tracker = stages[0].tracker if stages else Tracker.start(session, self.running.id)
+                batches.commit(session, self.running, report, self.mapping_name, tracker)
+                batches.keep_rejections(session, self.running, stages, self._label)
         return report
+
+    def _know_custom_fields(
+        self,
+        session: Session,
+        compiled: list[Compiled],
+        known: dict[tuple[str, str], str],
+        tracker: Tracker,
+    ) -> None:
+        """Fix what each new custom field holds, so that later files are read the same way."""
+        for item in compiled:
+            for custom in item.custom:
+                named = {"of_table": item.table.name, "field": custom.name}
+                if (item.table.name, custom.name) in known:
+                    continue
+                known[item.table.name, custom.name] = custom.kind
+                session.add(
+                    CustomField(table_name=item.table.name, name=custom.name, kind=custom.kind)
+                )
+                session.flush()
+                which = "t.table_name = :of_table and t.name = :field"
+                tracker.keep_inserted(session, "custom_fields", which, **named)
 
     def _label(self, stage: Stage) -> str:
         return self.profiles[stage.file].file
@@ -314,30 +379,6 @@ class _Run:
                 for line, column, value, reason in rows
             ]
         return found
-
-    def _keep(self, session: Session, report: ImportReport, stages: list[Stage]) -> None:
-        """Write the batch and its rejected rows beside the facts, in the same transaction."""
-        batch = ImportBatch(
-            digest=self.digest,
-            source=report.source,
-            mapping=self.mapping_name,
-            status="committed",
-            started_at=self.recorded_at,
-            finished_at=self.recorded_at,
-            counts={name: asdict(value) for name, value in report.tables.items()},
-            findings=[asdict(finding) for finding in report.findings],
-        )
-        session.add(batch)
-        session.flush()
-        columns = f'{ImportRejection.__tablename__} (batch_id, file, line, "column", value, reason)'
-        for stage in stages:
-            session.execute(
-                text(
-                    f"insert into {columns} select :batch, :file, _line, _column, "
-                    f"left(_value, 500), _reason from {stage.name} where _verdict = 'rejected'"
-                ),
-                {"batch": batch.id, "file": self._label(stage)},
-            )
 
 
 def _names(query: str, key: str) -> bool:

@@ -8,7 +8,8 @@ FactsMark = tuple[int, ...]
 
 _MARK = text(
     """
-    select (select coalesce(max(id), 0) from import_batches),
+    select (select coalesce(sum(id) filter (where status = 'committed'), 0) from import_batches),
+           (select coalesce(sum(id) filter (where status = 'rolled_back'), 0) from import_batches),
            (select coalesce(max(sequence), 0) from opportunity_events),
            (select count(*) from opportunities), (select count(*) from activities),
            (select count(*) from opportunity_contacts), (select count(*) from accounts),

@@ -22,6 +22,7 @@ from crm_core import exchange, money
 from crm_core.database import run
 from crm_core.imports.report import Finding, TableCounts
 from crm_core.imports.scratch import Progress, literal, quoted
+from crm_core.imports.tracking import Tracker
 
 _TYPES = {
     "integer": "bigint",
@@ -30,6 +31,7 @@ _TYPES = {
     "date": "date",
     "instant": "timestamptz",
     "month": "smallint",
+    "boolean": "boolean",
     "json": "jsonb",
 }
 VERDICTS = ("inserted", "updated", "unchanged", "rejected", "duplicate")
@@ -43,6 +45,7 @@ class Stage:
     table: exchange.Table
     columns: dict[str, str]
     file: str
+    tracker: Tracker
     unknown_becomes_null: set[str] = field(default_factory=set)
     known_at_created: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)

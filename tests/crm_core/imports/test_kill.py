@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
 import random
 import subprocess
 import sys
@@ -11,6 +13,8 @@ import pytest
 from sqlalchemy import text
 
 from crm_core.database import transaction
+from crm_core.imports.batches import fail_abandoned
+from crm_core.imports.rollback import roll_back
 
 SCRIPT = """
 import datetime as dt, pathlib, resource, sys
@@ -50,21 +54,39 @@ def counted(engine):
     with transaction(engine) as session:
         return tuple(
             session.execute(text(f"select count(*) from {name}")).scalar_one()
-            for name in ("company", "accounts", "orders", "import_batches")
-        )
+            for name in (
+                "company", "accounts", "orders", "import_changes",
+                "import_batches where status = 'committed'",
+            )
+        )  # fmt: skip
 
 
-def test_kill_9_leaves_all_or_nothing_and_a_second_try_brings_all(engine, database_url, tmp_path):
+def states(engine):
+    """Return the states of all batches once a program has started again."""
+    fail_abandoned(engine)
+    with transaction(engine) as session:
+        return set(session.execute(text("select status from import_batches")).scalars())
+
+
+STOPS = [
+    "reading orders.csv",
+    "checking accounts",
+    "checking orders",
+    "writing accounts",
+    "writing orders",
+]
+
+
+@pytest.mark.parametrize(
+    "kills",
+    [pytest.param(5), pytest.param(200, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
+)
+def test_kill_9_leaves_all_or_nothing_and_a_second_try_brings_all(
+    engine, database_url, tmp_path, kills
+):
     folder = company_of(tmp_path / "in", 8_000)
     chance = random.Random(20261122)
-    stops = [
-        "reading orders.csv",
-        "checking accounts",
-        "checking orders",
-        "writing accounts",
-        "writing orders",
-    ]
-    for stop in stops:
+    for stop in itertools.islice(itertools.cycle(STOPS), kills):
         child = start(database_url, folder)
         for line in child.stdout:
             if line.startswith(stop):
@@ -73,11 +95,16 @@ def test_kill_9_leaves_all_or_nothing_and_a_second_try_brings_all(engine, databa
         child.kill()
         child.stdout.close()
         child.wait()
-        assert counted(engine) in {(0, 0, 0, 0), (1, 1000, 8_000, 1)}, stop
+        assert counted(engine) in {(0, 0, 0, 0, 0), (1, 1000, 8_000, 9_002, 1)}, stop
+        assert states(engine) <= {"failed", "committed"}
     child = start(database_url, folder)
     child.communicate()
     assert child.returncode == 0
-    assert counted(engine) == (1, 1000, 8_000, 1)
+    assert counted(engine) == (1, 1000, 8_000, 9_002, 1)
+    with transaction(engine) as session:  # and what came in can be taken back
+        number = session.scalar(text("select id from import_batches where status = 'committed'"))
+        roll_back(session, number, at=dt.datetime(2026, 7, 1, tzinfo=dt.UTC))
+    assert counted(engine) == (0, 0, 0, 0, 0)
 
 
 def peak_of(database_url, folder):
