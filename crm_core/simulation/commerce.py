@@ -21,7 +21,7 @@ from crm_core.simulation.geography import (
     RECURRING,
 )
 from crm_core.simulation.process import Setting
-from crm_core.simulation.weeks import DAY, WEEK, day_of, within_week
+from crm_core.simulation.weeks import DAY, WEEK, day_number, day_of, within_week
 
 _SLOTS = 24
 _MILESTONES = (40, 40, 20)
@@ -178,7 +178,7 @@ def _repeat_orders(setting: Setting, base: Customers, draws: Draws) -> list[Orde
     amount = np.maximum(1, np.rint(euros * _rate(setting, account) * scale)).astype(np.int64)
     product = np.full(len(account), CONSUMABLES)
     quantity = np.maximum(1, np.rint(euros / PRODUCTS[CONSUMABLES].list_price))
-    owner = setting.org.holder[firms.seat[account], np.clip(week, 0, weeks.count - 1)]
+    owner = _owner(setting, firms.seat[account], week, day_of(at))
     late = np.where(u[1] < 0.1, np.floor(1 + 3 * u[2]) * DAY, 0)
     no_deal = np.full(len(account), -1)
     cost = _cost(product, amount, u[5])
@@ -186,6 +186,16 @@ def _repeat_orders(setting: Setting, base: Customers, draws: Draws) -> list[Orde
         account, day_of(at), at + 600 + late, owner, no_deal, product, quantity, amount, cost,
     )  # fmt: skip
     return _orders(columns, np.full(len(account), NEVER), u)
+
+
+def _owner(setting: Setting, seat: Integers, week: Integers, day: Integers) -> Integers:
+    """Return who was in charge of a seat, before the first week its manager until the rep came."""
+    org = setting.org
+    holder = org.holder[seat, np.clip(week, 0, setting.weeks.count - 1)]
+    hired = np.asarray([day_number(member.hired_on) for member in org.members])
+    heads = [m.index if m.manager is None else m.manager for m in org.members]
+    found: Integers = np.where(hired[holder] <= day, holder, np.asarray(heads)[holder])
+    return found
 
 
 def _bill(setting: Setting, order: Order, result: Books, last: int) -> None:
@@ -202,43 +212,61 @@ def _bill(setting: Setting, order: Order, result: Books, last: int) -> None:
         if day >= last or (order.cancelled is not None and day >= order.cancelled // DAY):
             return
         invoice = result.bill(order, day, amount)
-        paid_on = _pay(setting, invoice, result, last, u[9 + n], u[12 + n])
-        _give_back(invoice, result, last, u, paid_on)
+        note = _credited(invoice, u)
+        _settle(setting, invoice, note, result, last, (u[9 + n], u[12 + n]))
 
 
-def _pay(
-    setting: Setting, invoice: Invoice, result: Books, last: int, delay: float, habit: float
-) -> int | None:
-    """Record the payment of an invoice, sometimes in two parts; return the day it was settled."""
-    if habit < 0.015:
-        return None
-    wait = 18 + int(24 * delay + 40 * setting.firms.pays_late[invoice.order.account] * delay)
-    parts = [invoice.amount]
-    if habit > 0.96 and invoice.amount > 1:
-        parts = [invoice.amount // 2, invoice.amount - invoice.amount // 2]
-    for n, amount in enumerate(parts):
-        day = invoice.day + wait + 25 * n
-        if day >= last:
-            return None
-        result.pay(invoice, day, amount)
-    return invoice.day + wait + 25 * (len(parts) - 1)
-
-
-def _give_back(invoice: Invoice, result: Books, last: int, u: Floats, paid_on: int | None) -> None:
-    """Write the credit note of a cancelled order or of returned goods, and the refund."""
+def _credited(invoice: Invoice, u: Floats) -> tuple[int, int] | None:
+    """Return day and amount of the credit note of a cancelled order or of returned goods."""
     order = invoice.order
     if order.cancelled is not None:
-        day, amount = order.cancelled // DAY + 2, invoice.amount
-    elif order.deal < 0 and u[16] < 0.025:
-        day, amount = invoice.day + 12 + int(30 * u[17]), invoice.amount * int(3 + 7 * u[18]) // 10
-    else:
+        return order.cancelled // DAY + 2, invoice.amount
+    if order.deal < 0 and u[16] < 0.025:
+        amount = invoice.amount * int(3 + 7 * u[18]) // 10
+        return (invoice.day + 12 + int(30 * u[17]), amount) if amount else None
+    return None
+
+
+def _settle(
+    setting: Setting,
+    invoice: Invoice,
+    note: tuple[int, int] | None,
+    result: Books,
+    last: int,
+    drawn: tuple[float, float],
+) -> None:
+    """Record what is paid for an invoice, credited and paid back.
+
+    After a credit note nobody pays more than what is still owed; what was paid beyond is
+    paid back nine days later.
+    """
+    credited, reduced = (last, 0) if note is None else note
+    paid = early = 0
+    for day, amount in _payments(setting, invoice, *drawn):
+        owed = invoice.amount - reduced * (day > credited) - paid
+        if day < last and owed > 0:
+            result.pay(invoice, day, min(amount, owed))
+            paid += min(amount, owed)
+            early += min(amount, owed) * (day <= credited)
+    if note is None or credited >= last:
         return
-    if day >= last or amount == 0:
-        return
-    note = result.bill(order, day, -amount)
-    if paid_on is None or paid_on > day or day + 9 >= last:
-        return
-    result.pay(note, day + 9, -amount)
+    written = result.bill(invoice.order, credited, -reduced)
+    back = early - (invoice.amount - reduced)
+    if back > 0 and credited + 9 < last:
+        result.pay(written, credited + 9, -back)
+
+
+def _payments(
+    setting: Setting, invoice: Invoice, delay: float, habit: float
+) -> list[tuple[int, int]]:
+    """Return days and amounts in which an invoice is paid: sometimes in two parts, or never."""
+    if habit < 0.015:
+        return []
+    wait = 18 + int(24 * delay + 40 * setting.firms.pays_late[invoice.order.account] * delay)
+    day, amount = invoice.day + wait, invoice.amount
+    if habit > 0.96 and amount > 1:
+        return [(day, amount // 2), (day + 25, amount - amount // 2)]
+    return [(day, amount)]
 
 
 def _subscribe(setting: Setting, base: Customers, result: Books, last: int, draws: Draws) -> None:

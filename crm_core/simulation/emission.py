@@ -54,9 +54,7 @@ class ParquetTables:
     def add(self, name: str, sheet: Sheet) -> None:
         """Append a sheet of the exchange format to its table."""
         columns = {
-            column: pa.array(sheet[column], pa.int64() if kind in _WHOLE else pa.string()).cast(
-                _TYPES.get(kind, pa.string())
-            )
+            column: pa.array(sheet[column]).cast(pa.string()).cast(_TYPES.get(kind, pa.string()))
             for column, kind in _columns(name, sheet).items()
         }
         self.append(name, pa.table(columns))
@@ -75,7 +73,6 @@ class ParquetTables:
             writer.close()
 
 
-_WHOLE = ("integer", "month")
 _TYPES: dict[str, pa.DataType] = {
     "integer": pa.int64(),
     "month": pa.int64(),

@@ -46,18 +46,26 @@ def campaign_ids(run: Run) -> list[str]:
     return numbered("M", 3, len(run.setting.weeks.quarters) * len(_CHANNELS))
 
 
-def _campaign(run: Run, week: Integers, drawn: Integers) -> Integers:
-    """Return the campaign of a week's quarter, of the drawn channel."""
-    quarter = np.cumsum(run.setting.weeks.is_quarter_start) - 1
-    found: Integers = quarter[week] * len(_CHANNELS) + drawn
-    return found
+def _campaign(run: Run, at: Integers, drawn: Integers) -> Integers:
+    """Return the campaign of the drawn channel that runs at an instant; -1 before the first."""
+    starts = np.asarray([day_number(q.start) * DAY for q in run.setting.weeks.quarters])
+    quarter = np.searchsorted(starts, at, side="right") - 1
+    return np.where(quarter < 0, -1, quarter * len(_CHANNELS) + drawn)
+
+
+def _came(run: Run, deal: Integers) -> tuple[Integers, Integers]:
+    """Return when the lead of each deal came, and when it was qualified."""
+    u = run.draws.uniform(Stream.LEAD, run.setting.deals.key[deal], 0, 4)
+    qualified = run.ends.created[deal] - 900
+    return qualified - ((0.2 + 12 * u[0] ** 2) * DAY).astype(np.int64), qualified
 
 
 def _campaign_code(run: Run, deal: Integers) -> Integers:
     deals = run.setting.deals
     u = run.draws.uniform(Stream.CAMPAIGN, deals.key[deal], 0, 2)
     from_one = (deals.source[deal] == _INBOUND) & (u[0] < _IN_CAMPAIGN)
-    return np.where(from_one, _campaign(run, deals.week[deal], pick(u[1], len(_CHANNELS))), -1)
+    came, _ = _came(run, deal)
+    return np.where(from_one, _campaign(run, came, pick(u[1], len(_CHANNELS))), -1)
 
 
 def caused(run: Run, deal: Integers) -> NDArray[np.bool_]:
@@ -78,9 +86,7 @@ def leads(run: Run) -> Sheet:
     """Return the leads: those that became inbound deals, and those that did not."""
     weeks, deals, org = run.setting.weeks, run.setting.deals, run.setting.org
     deal = run.known[(deals.source[run.known] == _INBOUND) & (deals.original[run.known] < 0)]
-    u = run.draws.uniform(Stream.LEAD, deals.key[deal], 0, 4)
-    qualified = run.ends.created[deal] - 900
-    came = qualified - ((0.2 + 12 * u[0] ** 2) * DAY).astype(np.int64)
+    came, qualified = _came(run, deal)
     seat, week = _other_leads(run)
     v = run.draws.uniform(Stream.LEAD, np.arange(len(seat)), week + 1, 6)
     offset = np.asarray([UTC_OFFSET[region] for region in org.seat_region])[seat]
@@ -90,7 +96,7 @@ def leads(run: Run) -> Sheet:
     status = np.where((status == 1) & (v[2] < 0.25), 2, status)
     reached = np.where((status == 2), other + ((0.1 + v[3]) * DAY).astype(np.int64), weeks.end)
     status = np.where((status == 2) & (reached >= weeks.end), 1, status)
-    from_one = np.where(v[4] < _IN_CAMPAIGN, _campaign(run, week, pick(v[5], len(_CHANNELS))), -1)
+    from_one = np.where(v[4] < _IN_CAMPAIGN, _campaign(run, other, pick(v[5], len(_CHANNELS))), -1)
     fresh = other < weeks.end
     created = np.concatenate([came, other[fresh]])
     order = np.argsort(created, kind="stable")

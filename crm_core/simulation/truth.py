@@ -61,7 +61,7 @@ class Seal:
     def close(self) -> None:
         """Write what the policy was worth in this world, and end the files."""
         self._tables.close()
-        self._write("value", self._value | {"booked_eur": round(self._value["booked_eur"])})
+        self._write("value", self._value)
 
     def _write(self, name: str, content: Mapping[str, object]) -> None:
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
