@@ -6,6 +6,7 @@ The request's one read of the clock and its one transaction are here.
 from __future__ import annotations
 
 import datetime as dt
+import secrets
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crm_core import clock
+from crm_core.audit.operations import Origin, set_origin
 from crm_core.database import set_scope, transaction
 from crm_core.people import queries as people
 from crm_core.people.queries import Viewer, Visibility
@@ -69,16 +71,31 @@ def require_viewer(viewer: Annotated[Viewer | None, Depends(find_viewer)]) -> Vi
     return viewer
 
 
+def origin(request: Request, *, actor: str | None, now: dt.datetime) -> Origin:
+    """Return who acts by this request, when and from where."""
+    return Origin(
+        actor=actor,
+        at=now,
+        channel="api" if request.url.path.startswith("/api/") else "page",
+        address=request.client.host if request.client else None,
+        request_id=secrets.token_hex(8),
+    )
+
+
 def find_scope(
-    session: SessionOfRequest, viewer: Annotated[Viewer | None, Depends(find_viewer)], now: Now
+    request: Request,
+    session: SessionOfRequest,
+    viewer: Annotated[Viewer | None, Depends(find_viewer)],
+    now: Now,
 ) -> Visibility | None:
     """Return whose records the viewer may see now, whatever past time they ask about.
 
     The database is told for this transaction too: row-level security is the second net under
-    every question. Without a viewer nothing is visible.
+    every question. Without a viewer nothing is visible. The audit log learns who acts.
     """
     if viewer is None:
         return None
+    set_origin(session, origin(request, actor=viewer.id, now=now))
     may = people.visible_to(session, viewer, as_of=now)
     set_scope(session, user_id=viewer.id, everyone=may.everyone, user_ids=may.user_ids)
     return may

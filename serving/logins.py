@@ -12,6 +12,7 @@ from crm_core.people.operations import Login
 from crm_core.settings import Settings
 from serving.security import SESSION_COOKIE
 
+LONGEST_PATH = 20_000  # an id may have some thousand characters, three bytes each, encoded
 DEVICE_COOKIE = "winward_known"
 DEVICE_SECONDS = 180 * 24 * 3600
 
@@ -34,6 +35,7 @@ def open_login(
         recorded_at=now,
         hours=settings.session_hours,
         device=request.cookies.get(DEVICE_COOKIE),
+        channel="api" if request.url.path.startswith("/api/") else "page",
     )
 
 

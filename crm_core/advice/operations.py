@@ -20,6 +20,7 @@ from crm_core.advice.models import (
     RecommendationResponse,
     ServedModel,
 )
+from crm_core.audit import operations as audit
 from crm_core.errors import Invalid, NotFound
 
 Response = Literal["done", "snoozed", "dismissed"]
@@ -205,6 +206,13 @@ def record_response(
     )
     session.add(row)
     session.flush()
+    audit.record_here(
+        session, action="respond", table="recommendations", record_id=str(recommendation_id),
+        changes={
+            "response": (latest.response if latest else None, response),
+            "reason": (latest.reason if latest else None, reason),
+        },
+    )  # fmt: skip
     return row.id
 
 

@@ -6,9 +6,9 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, cast
 
-from sqlalchemy import insert
+from sqlalchemy import Table, insert
 from sqlalchemy.orm import Session
 
 from crm_core.audit.models import AuditEntry
@@ -31,6 +31,51 @@ class Entry:
     channel: Channel
     address: str | None = None
     request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Who acts in a session, when and from where; said once where a request or command begins."""
+
+    actor: str | None
+    at: dt.datetime
+    channel: Channel
+    address: str | None = None
+    request_id: str | None = None
+
+
+_ORIGIN = "audit origin"
+_APPEND = insert(cast("Table", AuditEntry.__table__)).inline()
+"""Inline: nothing is read back, because not everybody who may append may read."""
+
+
+def set_origin(session: Session, origin: Origin) -> None:
+    """Say who acts in this session, for :func:`record_here` and for the request's id."""
+    session.info[_ORIGIN] = origin
+
+
+def origin_of(session: Session) -> Origin | None:
+    """Return who acts in this session, None where nobody said so."""
+    found: Origin | None = session.info.get(_ORIGIN)
+    return found
+
+
+def record_here(
+    session: Session, *, action: str, table: str, record_id: str | None, changes: Changes
+) -> bool:
+    """Write down what is done in this session by whom its origin names; return whether it was.
+
+    Without an origin (a batch, which writes one row for the whole) nothing is written.
+    """
+    origin = origin_of(session)
+    if origin is None:
+        return False
+    record(
+        session, actor=origin.actor, action=action, table=table, record_id=record_id,
+        changes=changes, occurred_at=origin.at, channel=origin.channel, address=origin.address,
+        request_id=origin.request_id,
+    )  # fmt: skip
+    return True
 
 
 def record(
@@ -63,13 +108,18 @@ def record(
 
 def record_all(session: Session, entries: Iterable[Entry]) -> int:
     """Write several actions down in one statement; return how many."""
-    rows = [_row(entry) for entry in entries]
+    origin = origin_of(session)
+    rows = [_row(entry, origin) for entry in entries]
     if rows:
-        session.execute(insert(AuditEntry), rows)
+        session.execute(_APPEND, rows)
     return len(rows)
 
 
-def _row(entry: Entry) -> dict[str, object]:
+def _row(entry: Entry, origin: Origin | None) -> dict[str, object]:
+    """Return the row; what the caller does not know of the request, the session's origin does."""
+    address, request_id = entry.address, entry.request_id
+    if origin is not None:
+        address, request_id = address or origin.address, request_id or origin.request_id
     return {
         "occurred_at": entry.occurred_at,
         "actor": entry.actor,
@@ -80,8 +130,8 @@ def _row(entry: Entry) -> dict[str, object]:
             field: [_plain(old), _plain(new)] for field, (old, new) in entry.changes.items()
         },
         "channel": entry.channel,
-        "address": entry.address,
-        "request_id": entry.request_id,
+        "address": address,
+        "request_id": request_id,
     }
 
 

@@ -15,6 +15,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Engine, delete, func, select, text
 from sqlalchemy.orm import Session
 
+from crm_core.audit import operations as audit
 from crm_core.database import transaction
 from crm_core.errors import Invalid, NotAllowed, NotFound
 from crm_core.people import queries
@@ -82,6 +83,10 @@ def set_password(session: Session, *, email: str, password: str) -> str:
     if user is None:
         raise NoSuchUser(f"No user has the e-mail {email!r}; import the user first.")
     user.password_hash = _hash(password)
+    audit.record_here(
+        session, action="set_password", table="users", record_id=user.id,
+        changes={"password": (None, None)},
+    )  # fmt: skip
     session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
     return user.id
 
@@ -95,6 +100,7 @@ def log_in(
     recorded_at: dt.datetime,
     hours: int,
     device: str | None = None,
+    channel: audit.Channel = "page",
 ) -> Login:
     """Check the password and open a login of ``hours`` hours.
 
@@ -117,8 +123,11 @@ def log_in(
         may_enter = user is not None and not queries.has_left(session, user, as_of=recorded_at)
         stored = user.password_hash if user is not None and may_enter else None
     if not _matches(stored or nobodys, password) or stored is None or user is None:
+        with transaction(engine) as session:
+            _told(session, "login_refused", None, email, recorded_at, channel, address)
         raise WrongCredentials("This e-mail and password do not belong together; try again.")
     with transaction(engine) as session:
+        _told(session, "login", user.id, email, recorded_at, channel, address)
         mine = (LoginAttempt.email == email, LoginAttempt.address == address)
         session.execute(delete(LoginAttempt).where(*mine))
         known_by = _device_of(user.id, stored)
@@ -128,7 +137,27 @@ def log_in(
 def log_out(session: Session, *, token: str) -> None:
     """End the login with this secret; ending an unknown one changes nothing."""
     hashed = queries.token_hash(token)
-    session.execute(delete(LoginSession).where(LoginSession.token_hash == hashed))
+    ended = delete(LoginSession).where(LoginSession.token_hash == hashed)
+    user_id = session.scalar(ended.returning(LoginSession.user_id))
+    if user_id is not None:
+        audit.record_here(session, action="logout", table="users", record_id=user_id, changes={})
+
+
+def _told(
+    session: Session,
+    action: str,
+    user_id: str | None,
+    email: str,
+    at: dt.datetime,
+    channel: audit.Channel,
+    address: str,
+) -> None:
+    """Write a log-in, or one that was refused, into the audit log."""
+    audit.record(
+        session, actor=user_id, action=action, table="users", record_id=user_id,
+        changes={} if user_id else {"email": (None, email[:320])}, occurred_at=at,
+        channel=channel, address=address,
+    )  # fmt: skip
 
 
 def _device_of(user_id: str, password_hash: str) -> str:

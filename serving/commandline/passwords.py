@@ -24,11 +24,14 @@ def invented() -> str:
 
 def password(email: str = typer.Argument(help="The user's e-mail.")) -> None:
     """Give a user a new random password, print it once and end all their logins."""
+    from crm_core import clock
+    from crm_core.audit.operations import Origin, set_origin
     from crm_core.database import transaction
     from crm_core.people import operations
     from serving.commandline.store import store
 
     new = invented()
     with store(configuration.load()) as engine, transaction(engine) as session:
+        set_origin(session, Origin(actor=None, at=clock.now(), channel="cli"))
         operations.set_password(session, email=email, password=new)
     print(f"{email}  {new}")

@@ -132,7 +132,6 @@ class TestWithoutAFilter:
 
     def test_appends_to_the_audit_log_and_does_nothing_else_to_it(self, web):
         with transaction(web) as session:
-            as_anna(session)
             audit.record(session, actor="anna", action="login", table="users", record_id="anna",
                          changes={}, occurred_at=NOON, channel="page", address=None)  # fmt: skip
         for statement in ("update audit_log set actor = 'bo'", "delete from audit_log",
