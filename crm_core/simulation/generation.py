@@ -18,7 +18,7 @@ from crm_core.simulation import (
     ledger_tables,
 )
 from crm_core.simulation.decisions import Policy, habit
-from crm_core.simulation.draws import Draws
+from crm_core.simulation.draws import FUTURES, Draws
 from crm_core.simulation.emission import CsvTables, ParquetTables, Sheet
 from crm_core.simulation.people import DEMO_LOGINS
 from crm_core.simulation.plan import united
@@ -91,6 +91,7 @@ def generate(
     policy: Policy = habit,
     described: Mapping[str, object] = HABIT,
     file_format: Format | None = None,
+    futures: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Summary:
     """Write a simulated company's exchange tables to ``folder`` and its truth to ``truth``.
@@ -98,17 +99,18 @@ def generate(
     The company knows nothing that is recorded on ``until`` or later (its midnight); deals that
     are open then stay open. The same arguments give the same bytes. ``world``: instead of the
     base world of the size; ``policy``: who decides what is done, ``described`` in the truth;
-    ``file_format``: CSV, and Parquet for a large company, unless said. ``folder`` must be absent
-    or empty; files of an earlier truth are replaced. Raises FolderNotEmpty, ImpossibleDay,
+    ``file_format``: CSV, and Parquet for a large company, unless said; ``futures``: how many are
+    told of the deals open at the end, for their true chances. ``folder`` must be absent or
+    empty; files of an earlier truth are replaced. Raises FolderNotEmpty, ImpossibleDay,
     UnknownSize.
     """
     world = world or world_of(size)
-    _check(folder, seed, until, truth)
+    _check(folder, seed, until, truth, futures)
     folder.mkdir(parents=True, exist_ok=True)
     weeks = weeks_until(until, years=world.years)
     wanted = file_format or ("parquet" if world.parted else "csv")
     tables = ParquetTables(folder) if wanted == "parquet" else CsvTables(folder)
-    sealed = Seal(truth, world, seed, described)
+    sealed = Seal(truth, world, seed, described, futures=futures)
     parts = len(world.regions) if world.parted else 1
     plans = []
     for number, run in enumerate(run_world(world, weeks, Draws(seed), policy=policy), 1):
@@ -132,12 +134,14 @@ def generate(
     )
 
 
-def _check(folder: Path, seed: int, until: dt.date, truth: Path) -> None:
+def _check(folder: Path, seed: int, until: dt.date, truth: Path, futures: int) -> None:
     """Raise if the company cannot be written there, or not until then."""
     if not _EARLIEST <= until < _LATEST:
         raise ImpossibleDay(f"--until {until} is not between {_EARLIEST} and {_LATEST}.")
     if seed < 0 or seed >= 1 << 64:
         raise Invalid(f"The seed {seed} is not a whole number from 0 up to 2^64 - 1.")
+    if not 0 <= futures < FUTURES:
+        raise Invalid(f"{futures} futures cannot be told; ask for 0 to {FUTURES - 1}.")
     for place in (folder, truth):
         if place.exists() and not place.is_dir():
             raise FolderNotEmpty(f"{place} is a file; name a folder.")

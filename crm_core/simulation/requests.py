@@ -29,6 +29,7 @@ class Request:
     confounding: float | None = None
     policy: Path | None = None
     file_format: str | None = None
+    futures: int = 0
 
 
 def simulate(
@@ -59,6 +60,7 @@ def simulate(
         policy=policy,
         described=described,
         file_format=_format(request.file_format),
+        futures=request.futures,
         progress=progress,
     )
 

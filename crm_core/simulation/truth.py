@@ -21,9 +21,13 @@ from crm_core.simulation.draws import Floats, Integers, sigmoid
 from crm_core.simulation.effects import passing_effect, quality_effect
 from crm_core.simulation.emission import Columns, ParquetTables, named
 from crm_core.simulation.leads import caused
+from crm_core.simulation.process import open_deals
 from crm_core.simulation.record import Run
+from crm_core.simulation.rollouts import Futures, joined, roll_out
 from crm_core.simulation.world import ACTIONS, SEGMENTS, VERSION, World
 
+_AT_ONCE = 50
+"""Futures that are told side by side, so that memory stays small."""
 _OUTCOMES = ("open", "advanced", "won", "lost")
 
 
@@ -33,9 +37,17 @@ HABIT: Mapping[str, object] = {"kind": "habit"}
 class Seal:
     """Writes the truth of one company, part by part; files of an earlier run are replaced."""
 
-    def __init__(self, folder: Path, world: World, seed: int, policy: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        world: World,
+        seed: int,
+        policy: Mapping[str, object],
+        *,
+        futures: int = 0,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._world = folder, world
+        self._folder, self._futures = folder, futures
         self._tables = ParquetTables(folder)
         self._value = {"deals": 0, "won": 0, "booked_eur": 0.0, "customers_left": 0}
         said = dataclasses.asdict(world) | {"version": VERSION, "seed": seed, "policy": policy}
@@ -50,6 +62,7 @@ class Seal:
             "accounts": _accounts(run),
             "leaving": _leaving(run),
             **({"members": _members(run), "effects": _effects(run)} if first else {}),
+            **({"chances": _chances(run, self._futures)} if self._futures else {}),
         }.items():
             self._tables.append(name, pa.table(columns))
         won = run.known[run.state.won[run.known]]
@@ -134,6 +147,35 @@ def _potential(run: Run) -> Columns:
         ):
             odds = np.log(chance / (1 - chance)) + world.effect * (there - here)
             columns[f"{kind}_if_{name}"] = sigmoid(odds).astype(np.float32)
+    return columns
+
+
+def _chances(run: Run, futures: int) -> Columns:
+    """Return, for deals truly open at the end, the chance to win by habit and by first action."""
+    setting, week = run.setting, run.setting.weeks.count
+    deals = np.intersect1d(open_deals(setting, run.state, week), run.known)
+    numbers = range(1, futures + 1)
+    turns = [numbers[first : first + _AT_ONCE] for first in range(0, futures, _AT_ONCE)]
+
+    def told(first: int | None) -> Futures:
+        return joined(
+            [
+                roll_out(
+                    setting, run.state, week, run.draws, deals=deals, futures=turn, first=first
+                )
+                for turn in turns
+            ]
+        )
+
+    habitual = told(None)
+    columns: Columns = {
+        "opportunity_id": np.asarray(named(run.deal_ids, deals)),
+        "p_win": habitual.win_chance(),
+        "p_win_in_13_weeks": habitual.win_chance(within=13),
+        "expected_amount_eur": (habitual.won * habitual.amount).mean(axis=1),
+    }
+    for code, name in enumerate(ACTIONS):
+        columns[f"p_win_if_{name}"] = told(code).win_chance()
     return columns
 
 

@@ -15,6 +15,7 @@ from crm_core.simulation.draws import Floats, Integers
 DAY = 86_400
 WEEK = 7 * DAY
 TIME_ZONE = "Europe/Berlin"
+_CALENDAR = FiscalCalendar(ZoneInfo(TIME_ZONE))
 _EPOCH = dt.date(1970, 1, 1)
 _OPENS, _HOURS = 8 * 3600, 10 * 3600
 
@@ -74,10 +75,19 @@ class Weeks:
 
 def weeks_until(until: dt.date, *, years: float) -> Weeks:
     """Return the weeks from the start of the fiscal quarter that lies ``years`` back."""
-    calendar = FiscalCalendar(ZoneInfo(TIME_ZONE))
-    begin = calendar.quarter_of(until - dt.timedelta(days=int(365.25 * years))).start
+    begin = _CALENDAR.quarter_of(until - dt.timedelta(days=int(365.25 * years))).start
     first = begin + dt.timedelta(days=-begin.weekday() % 7)
-    count = (until - first).days // 7 + 1
+    end = int(_CALENDAR.midnight(until).timestamp())
+    return _weeks(first, (until - first).days // 7 + 1, end)
+
+
+def extended(weeks: Weeks, more: int) -> Weeks:
+    """Return the weeks and some that follow them; the end of what is known stays."""
+    return _weeks(date_of(weeks.start_day), weeks.count + more, weeks.end)
+
+
+def _weeks(first: dt.date, count: int, end: int) -> Weeks:
+    calendar = _CALENDAR
     mondays = [first + dt.timedelta(weeks=i) for i in range(count)]
     # a week belongs to the quarter of its Friday, in which its deals are closed
     quarters = [calendar.quarter_of(monday + dt.timedelta(days=4)) for monday in mondays]
@@ -92,7 +102,7 @@ def weeks_until(until: dt.date, *, years: float) -> Weeks:
     ]
     return Weeks(
         monday=np.asarray([day_number(monday) * DAY for monday in mondays], dtype=np.int64),
-        end=int(calendar.midnight(until).timestamp()),
+        end=end,
         week_of_quarter=np.asarray(inside, dtype=np.int64),
         is_quarter_end=np.asarray([days <= 14 for days in left]),
         is_quarter_start=np.asarray(starts),

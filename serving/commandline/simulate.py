@@ -48,6 +48,9 @@ def simulate(
     file_format: str | None = typer.Option(
         None, "--format", help="csv or parquet; left out: csv, and parquet for large."
     ),
+    futures: int = typer.Option(
+        0, help="Futures to tell of each open deal, for its true chance to win (in the truth)."
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the summary as JSON."),
 ) -> None:
     """Write a simulated company with known causal effects, ready for 'winward import FOLDER'."""
@@ -55,7 +58,7 @@ def simulate(
 
     summary = simulation.simulate(
         folder,
-        simulation.Request(size, world, confounding, policy, file_format),
+        simulation.Request(size, world, confounding, policy, file_format, futures),
         seed=seed,
         until=_day(until) if until else clock.now().date(),
         truth=truth or folder.with_name(f"{folder.name}-truth"),
