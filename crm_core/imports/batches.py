@@ -20,19 +20,17 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from crm_core.database import transaction
-from crm_core.errors import Conflict, CrmError, NotFound
+from crm_core.errors import CrmError
 from crm_core.imports.models import ImportBatch, ImportRejection
 from crm_core.imports.report import ImportReport
 from crm_core.imports.staging import Stage
+from crm_core.imports.states import KILLED, RUNNING, NoBatch, WrongState
 from crm_core.imports.tracking import Tracker
-
-RUNNING = 7_230_002
-"""First key of the advisory lock that a running batch holds; the second is its id."""
 
 LOCK = 7_230_001
 """Key of the advisory lock that lets one import or rollback write at a time."""
 
-KILLED = "The program was killed or its machine stopped; nothing was written. Import again."
+ROLLING_BACK = "rolling back"
 _EVERY_SECONDS = 1.0
 
 _BEGIN = text(
@@ -51,14 +49,6 @@ _ABANDONED = text(
     "update import_batches set status = 'failed', error = :error, progress = null "
     "where status = 'running' and pg_try_advisory_xact_lock(:key, id::int)"
 )
-
-
-class NoBatch(NotFound):
-    """There is no import of that number."""
-
-
-class WrongState(Conflict):
-    """The import is not in a state in which this can be done to it."""
 
 
 @dataclass(slots=True)
@@ -216,3 +206,56 @@ def find(session: Session, number: int) -> ImportBatch:
     if batch is None:
         raise NoBatch(f"There is no import {number}; winward imports list names them.")
     return batch
+
+
+def queue_import(
+    session: Session,
+    *,
+    source: str,
+    mapping: str | None,
+    options: dict[str, Any],
+    by: str | None,
+    at: dt.datetime,
+) -> int:
+    """Write down that somebody asks for an import; return its number. Its files come later."""
+    batch = ImportBatch(
+        source=source, mapping=mapping, options=options, status="queued", started_by=by,
+        started_at=at,
+    )  # fmt: skip
+    session.add(batch)
+    session.flush()
+    return batch.id
+
+
+def queue_again(session: Session, number: int, *, by: str | None) -> None:
+    """Ask that what a dry run judged be written. Raises NoBatch, WrongState."""
+    batch = find(session, number)
+    if batch.status != "checked" or batch.path is None:
+        raise WrongState(f"Import {number} is {batch.status}; only a dry run can be carried out.")
+    batch.status = "queued"
+    batch.started_by = by
+    batch.options = batch.options | {"dry_run": False}
+
+
+def ask_rollback(session: Session, number: int, *, by: str | None) -> None:
+    """Ask that an import be rolled back, soon and by the worker. Raises NoBatch, WrongState."""
+    batch = find(session, number)
+    session.refresh(batch, with_for_update=True)
+    if batch.progress is not None:
+        raise WrongState(f"Import {number} is being worked on; wait until that is done.")
+    if batch.status not in ("committed", "rolled_back"):
+        raise WrongState(f"Import {number} is {batch.status}; there is nothing to roll back.")
+    batch.progress = {"phase": ROLLING_BACK, "done": 0, "total": None, "by": by}
+
+
+def waiting(session: Session) -> tuple[list[int], list[int]]:
+    """Return the numbers of queued imports whose files are there, and of rollbacks asked for."""
+    rows = session.execute(
+        text(
+            "select id, status = 'queued' from import_batches where "
+            "(status = 'queued' and path is not null) or (status in ('committed', 'rolled_back') "
+            "and progress ->> 'phase' = :phase) order by id"
+        ),
+        {"phase": ROLLING_BACK},
+    ).all()
+    return [n for n, queued in rows if queued], [n for n, queued in rows if not queued]

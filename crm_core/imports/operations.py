@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import tempfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import duckdb
 from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
@@ -86,6 +87,27 @@ def import_path(
             run.prepare(engine, mapping)
             run.read()
             return _write(engine, run)
+        finally:
+            run.close()
+
+
+@contextmanager
+def mapped(
+    engine: Engine, path: Path, mapping: str | Path
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[Compiled]]]:
+    """Yield what a mapping makes of files, as queries of a scratch database that holds them."""
+    with tempfile.TemporaryDirectory(prefix="winward-count-") as folder:
+        at = dt.datetime.fromtimestamp(0, dt.UTC)
+        run = _Run(path, Path(folder), at, True, None, _silent, WHOLE, None, is_queued=False)
+        try:
+            run.prepare(engine, mapping)
+            run.read()
+            with database.transaction(engine) as session:
+                kinds = {
+                    (k.table_name, k.name): k.kind for k in session.scalars(select(CustomField))
+                }
+            present = [spec for spec in run.mapping.tables if run._is_present(spec)]
+            yield run.store.connection, [run._compile(spec, kinds) for spec in present]
         finally:
             run.close()
 

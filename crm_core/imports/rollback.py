@@ -15,10 +15,12 @@ from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
+from crm_core.audit import operations as audit
 from crm_core.database import run
 from crm_core.imports import batches, references
 from crm_core.imports.models import ImportBatch
 from crm_core.imports.scratch import literal, quoted
+from crm_core.imports.states import WrongState
 from crm_core.imports.tracking import DEAL_STATIC, DEALS, EVENTS, TABLES, Shape, shapes
 from crm_core.opportunities import projection
 
@@ -59,8 +61,15 @@ class Undone:
         return {"removed": self.removed, "restored": self.restored, "kept": self.kept}
 
 
-def roll_back(session: Session, number: int, *, at: dt.datetime) -> Undone:
-    """Undo a committed batch; return what was undone and what was kept.
+def roll_back(
+    session: Session,
+    number: int,
+    *,
+    at: dt.datetime,
+    by: str | None = None,
+    channel: audit.Channel = "cli",
+) -> Undone:
+    """Undo a committed batch; return what was undone and what was kept. It is audited.
 
     A batch that kept rows can be rolled back again, once the later edits are gone.
     Raises NoBatch, WrongState.
@@ -70,12 +79,21 @@ def roll_back(session: Session, number: int, *, at: dt.datetime) -> Undone:
     session.refresh(batch, with_for_update=True)
     _require_undoable(batch)
     work = _Work(session, number, _shapes_then(session, batch), Undone(number))
-    run(session, f"update import_changes set kept = null where batch_id = {number}")
+    run(
+        session,
+        f"update import_changes set kept = null where batch_id = {number} and kept is not null",
+    )
     for table in TABLES:
         work.restore(table)
     for table in reversed(TABLES):
         work.remove(table)
     work.count_kept()
+    batch.progress = None
+    audit.record(
+        session, actor=by, action="roll back", table="import_batches", record_id=str(number),
+        changes={"status": (batch.status, "rolled_back"), "kept": (None, work.undone.kept)},
+        occurred_at=at, channel=channel, address=None,
+    )  # fmt: skip
     batch.status = "rolled_back"
     batch.rolled_back_at = at
     session.flush()
@@ -85,15 +103,13 @@ def roll_back(session: Session, number: int, *, at: dt.datetime) -> Undone:
 
 def _require_undoable(batch: ImportBatch) -> None:
     if batch.status == "rolled_back" and not (batch.undone or {}).get("kept"):
-        raise batches.WrongState(
-            f"Import {batch.id} is rolled back already; nothing is left of it."
-        )
+        raise WrongState(f"Import {batch.id} is rolled back already; nothing is left of it.")
     if batch.status not in ("committed", "rolled_back"):
-        raise batches.WrongState(
+        raise WrongState(
             f"Import {batch.id} is {batch.status}; only a committed import can be rolled back."
         )
     if not batch.tracked:
-        raise batches.WrongState(
+        raise WrongState(
             f"Import {batch.id} was made before imports kept what they changed; "
             "it cannot be rolled back."
         )
@@ -108,7 +124,7 @@ def _shapes_then(session: Session, batch: ImportBatch) -> dict[str, Shape]:
             found[name] = Shape(name, shape.key, tuple(then))
         else:
             gone = ", ".join(sorted(set(then) - set(shape.columns)))
-            raise batches.WrongState(
+            raise WrongState(
                 f"The table {name} has lost its columns {gone} since import {batch.id}; "
                 "it cannot be rolled back."
             )

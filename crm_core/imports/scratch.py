@@ -58,6 +58,11 @@ class Scratch:
         run("set enable_external_access = false")
         run("set lock_configuration = true")
 
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The database itself."""
+        return self._connection
+
     def close(self) -> None:
         """Close the database."""
         self._connection.close()

@@ -117,6 +117,14 @@ def fill(
     return rows
 
 
+def copy_in(session: Session, table: str, batches: Iterator[pa.RecordBatch]) -> None:
+    """Copy batches into a temporary table whose columns they have, in order."""
+    driver = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
+    with driver.cursor() as cursor, cursor.copy(f"copy {table} from stdin (format csv)") as sink:
+        for batch in batches:
+            sink.write(_as_csv(pa.Table.from_batches([batch])))
+
+
 def _as_csv(table: pa.Table) -> bytes:
     sink = io.BytesIO()
     arrow_csv.write_csv(table, sink, arrow_csv.WriteOptions(include_header=False))

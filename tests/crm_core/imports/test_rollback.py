@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from crm_core.database import transaction
-from crm_core.imports.batches import WrongState
+from crm_core.imports.states import WrongState
 from crm_core.simulation import generate
 from tests.crm_core.imports.stores import NOW, bring, dump, execute, one, undo
 
