@@ -15,13 +15,16 @@ from sqlalchemy.orm import Session
 from crm_core import exchange
 from crm_core.errors import Conflict, Invalid
 from crm_core.imports.models import CustomField
+from crm_core.people import permissions
 from crm_core.people.models import ROLES
 from crm_core.records import access, rows
+from crm_core.records.access import Asker
 from crm_core.records.models import CustomFieldVersion
 from crm_core.records.rows import Record
 from crm_core.records.tables import Shape, shape
 
 KINDS = ("number", "date", "boolean", "category", "text")
+_UNKNOWN = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NAME = re.compile(r"x_[a-z0-9_]{1,60}")
 _LONGEST_PATTERN = 200
 _LONGEST_VALUE = 2_000
@@ -100,6 +103,35 @@ def define(
     session.add(version)
     session.flush()
     return version
+
+
+def versions(
+    session: Session, table: Shape, *, asker: Asker, history: bool
+) -> list[CustomFieldVersion]:
+    """Return the custom fields of a table that the asker may view, by name, newest first.
+
+    A field that an import brought and nobody described has version 0. Raises MayNot.
+    """
+    permissions.require(asker.viewer, "view", table.name)
+    visible = access.fields(session, table.name, "view", asker=asker)
+    described = session.scalars(
+        select(CustomFieldVersion)
+        .where(CustomFieldVersion.table_name == table.name)
+        .order_by(CustomFieldVersion.name, CustomFieldVersion.version.desc())
+    ).all()
+    newest = {each.name: each for each in reversed(described)}
+    plain = [
+        CustomFieldVersion(
+            table_name=table.name, name=each.name, version=0, kind=each.kind, rules={},
+            recorded_at=_UNKNOWN,
+        )
+        for each in session.scalars(select(CustomField).where(CustomField.table_name == table.name))
+        if each.name not in newest
+    ]  # fmt: skip
+    found = [*(described if history else newest.values()), *plain]
+    return sorted(
+        (each for each in found if each.name in visible), key=lambda v: (v.name, -v.version)
+    )
 
 
 def _check_definition(wanted: Definition) -> None:

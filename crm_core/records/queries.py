@@ -6,7 +6,7 @@ from collections.abc import Collection, Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import and_, false, select, tuple_
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from crm_core.errors import NotFound
@@ -14,7 +14,7 @@ from crm_core.opportunities.models import OpportunityEvent
 from crm_core.people import permissions
 from crm_core.people import queries as people
 from crm_core.people.queries import Visibility
-from crm_core.records import access, cursors, filters, keys, rows, scopes
+from crm_core.records import access, cursors, filters, lookups, rows, scopes
 from crm_core.records.access import Asker, Fields
 from crm_core.records.cursors import Step
 from crm_core.records.filters import Filter, FilterInvalid
@@ -153,38 +153,11 @@ def stored(
     """
     relation: Relation = shape.relation()
     statement = select(relation).where(
-        _is_among(shape, relation, wanted), scopes.condition(shape.name, relation, may)
+        lookups.among(shape, relation, wanted), scopes.condition(shape.name, relation, may)
     )
     if locked and not shape.is_versioned:
         statement = statement.with_for_update()
     return {rows.key_of(shape, row): row for row in session.execute(statement).mappings()}
-
-
-def _is_among(shape: Shape, relation: Relation, wanted: Collection[str]) -> Any:  # noqa: ANN401 - SQL
-    if not shape.key:
-        return relation.c.id == (1 if shape.name in wanted else 0)
-    parts = [typed for key in wanted if (typed := _typed(shape, key)) is not None]
-    if not parts:
-        return false()
-    if len(shape.key) == 1:
-        return relation.c[shape.key[0]].in_([part[0] for part in parts])
-    return tuple_(*(relation.c[name] for name in shape.key)).in_(parts)
-
-
-def _typed(shape: Shape, key: str) -> tuple[Any, ...] | None:
-    """Return the stored values of a key, None when no record can have it."""
-    parts = keys.split(key, parts=len(shape.key))
-    if parts is None:
-        return None
-    try:
-        return tuple(
-            filters.value(
-                "integer" if name == "sequence" else shape.column(name).kind, part, field=name
-            )
-            for name, part in zip(shape.key, parts, strict=True)
-        )
-    except FilterInvalid:
-        return None
 
 
 def survivor(session: Session, table: str, key: str) -> str:

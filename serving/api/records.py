@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from crm_core.errors import CrmError
-from crm_core.records import filters, idempotency, operations, queries
+from crm_core.records import filters, idempotency, operations, queries, upkeep
 from crm_core.records.access import Asker
 from crm_core.records.idempotency import Answer
 from crm_core.records.operations import Writer
@@ -60,6 +60,10 @@ IfMatch = Annotated[
         description="The ETag you read; the change is refused (409) if the record is no longer "
         "so. * changes whatever is there.",
     ),
+]
+AllowDuplicate = Annotated[
+    bool,
+    Query(description="Write an account, contact or lead that looks like one that exists."),
 ]
 Repeatable = Annotated[
     str | None,
@@ -192,15 +196,19 @@ def _add_creating(
         path, tags=tags, response_model=found, status_code=201, name=f"create_{table.name}"
     )
     @allow(SIGNED_IN)
-    def create_record(body: new, sender: From) -> Response:  # type: ignore[valid-type]
+    def create_record(
+        body: new, sender: From, allow_duplicate: AllowDuplicate = False  # type: ignore[valid-type]
+    ) -> Response:  # fmt: skip
         """Write a new record; the import's own rules judge it."""
         given = given_fields(body)
 
         def act() -> Answer:
+            if not allow_duplicate:
+                upkeep.require_new(sender.session, table, given, asker=sender.writer.asker)
             one = operations.create(sender.session, table, given, writer=sender.writer)
             return json_answer(201, _shown(one), {"etag": one.etag})
 
-        return sender.once(given, act)
+        return sender.once([given, allow_duplicate], act)
 
 
 def _add_changing(
