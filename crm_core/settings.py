@@ -61,6 +61,12 @@ class Settings(BaseSettings):
         default=20, ge=0, le=1000, description="Optuna trials of one training; 0 keeps defaults."
     )
 
+    webhook_hosts: str = Field(
+        default="",
+        description="Hosts (name or name:port, by commas) that webhooks may reach although they "
+        "are private, also by plain HTTP.",
+    )
+
     @property
     def features_folder(self) -> Path:
         """Folder of the point-in-time feature files (Parquet)."""

@@ -27,6 +27,7 @@ from crm_core.advice.models import Prediction
 from crm_core.database import create_engine
 from crm_core.people.models import Company
 from crm_core.settings import Settings
+from serving import turns, webhooks
 
 SCHEMA = "procrastinate"
 NIGHT_HOUR = 2
@@ -149,6 +150,35 @@ async def retry_stalled(context: JobContext, timestamp: int) -> None:
     seconds = context.additional_context.get("stalled_seconds", STALLED_SECONDS)
     for job in await manager.get_stalled_jobs(seconds_since_heartbeat=seconds):
         await manager.retry_job(job)
+
+
+@tasks.periodic(cron="* * * * *")
+@tasks.task(
+    name="run_processes", queueing_lock="run_processes", lock="processes", pass_context=True
+)
+async def run_processes(context: JobContext, timestamp: int) -> None:
+    """Carry out rules, assign leads, make and remind of tasks, escalate approvals."""
+    ours: Context = context.additional_context["winward"]
+    await asyncio.to_thread(turns.take_turn, ours.engine, now=clock.now())
+
+
+@tasks.periodic(cron="* * * * *")
+@tasks.task(
+    name="deliver_webhooks", queueing_lock="deliver_webhooks", lock="webhooks", pass_context=True
+)
+async def deliver_webhooks(context: JobContext, timestamp: int) -> None:
+    """Send the webhooks that are due."""
+    ours: Context = context.additional_context["winward"]
+    hosts = webhooks.allowed_hosts(ours.settings.webhook_hosts)
+    await asyncio.to_thread(turns.deliver, ours.engine, now=clock.now(), allowed_hosts=hosts)
+
+
+@tasks.periodic(cron="20 * * * *")
+@tasks.task(name="watch_deals", queueing_lock="watch_deals", lock="processes", pass_context=True)
+async def watch_deals(context: JobContext, timestamp: int) -> None:
+    """Tell owners which of their deals slipped or stalled, once a company day."""
+    ours: Context = context.additional_context["winward"]
+    await asyncio.to_thread(turns.watch, ours.engine, now=clock.now())
 
 
 @tasks.periodic(cron="40 3 * * *")

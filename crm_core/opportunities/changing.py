@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from decimal import Decimal
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from crm_core.errors import NotFound
@@ -93,7 +93,9 @@ def change(
                 {
                     "opportunity_id": opportunity_id, "field": field, "old_value": old,
                     "new_value": new, "user_id": user_id, "occurred_at": occurred_at,
-                    "recorded_at": recorded_at,
+                    "recorded_at": _after_the_same(
+                        session, opportunity_id, field, new, occurred_at, recorded_at
+                    ),
                 }
                 for field, old, new in events
             ],
@@ -101,6 +103,30 @@ def change(
         project_one(session, opportunity_id, currency=deal.currency)
         session.refresh(deal)
     return changed
+
+
+def _after_the_same(
+    session: Session,
+    opportunity_id: str,
+    field: str,
+    value: str | None,
+    occurred_at: dt.datetime,
+    recorded_at: dt.datetime,
+) -> dt.datetime:
+    """Return when the fact counts as recorded: just after the same fact of the same instant.
+
+    A value that was set, replaced and set again within one instant would else be one fact.
+    """
+    same = session.scalar(
+        select(func.max(OpportunityEvent.recorded_at)).where(
+            OpportunityEvent.opportunity_id == opportunity_id,
+            OpportunityEvent.field == field,
+            OpportunityEvent.occurred_at == occurred_at,
+            OpportunityEvent.recorded_at >= recorded_at,
+            OpportunityEvent.new_value.is_not_distinct_from(value),
+        )
+    )
+    return recorded_at if same is None else same + dt.timedelta(microseconds=1)
 
 
 def _text(value: object) -> str | None:

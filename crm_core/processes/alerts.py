@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 from zoneinfo import ZoneInfo
@@ -230,6 +230,11 @@ def is_raised(kind: str, dedupe_key: Any) -> ColumnElement[bool]:  # noqa: ANN40
     return exists().where(
         Alert.kind == kind, Alert.dedupe_key == dedupe_key, Alert.resolved_at.is_(None)
     )
+
+
+def known_keys(session: Session, keys: Iterable[str]) -> set[str]:
+    """Return which of these causes were ever told to somebody."""
+    return set(session.scalars(select(Alert.dedupe_key).where(Alert.dedupe_key.in_(list(keys)))))
 
 
 def people_in(session: Session, roles: Collection[str]) -> list[str]:

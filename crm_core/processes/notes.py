@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
 from crm_core.errors import Invalid, NotFound
@@ -128,23 +128,18 @@ def listed(
 ) -> tuple[NoteView, ...]:
     """Return the notes on a record, newest first. Raises NoSuchSubject."""
     subjects.find(session, subject_kind, subject_id, visibility=visibility)
-    return on(session, [(subject_kind, subject_id)], as_of=as_of, limit=limit)
+    about = and_(Note.subject_kind == subject_kind, Note.subject_id == subject_id)
+    return where(session, about, as_of=as_of, limit=limit)
 
 
-def on(
-    session: Session, pairs: list[tuple[str, str]], *, as_of: dt.datetime, limit: int = 100
+def where(
+    session: Session, about: ColumnElement[bool], *, as_of: dt.datetime, limit: int
 ) -> tuple[NoteView, ...]:
     """Return the notes on records that the caller knows to be visible, newest first."""
-    named = [(Note.subject_kind == kind) & (Note.subject_id == each) for kind, each in pairs]
-    if not named:
-        return ()
-    condition = named[0]
-    for each in named[1:]:
-        condition |= each
     rows = session.execute(
         select(Note, User.name)
         .join(User, User.id == Note.author_id)
-        .where(condition, Note.withdrawn_at.is_(None), Note.created_at <= as_of)
+        .where(about, Note.withdrawn_at.is_(None), Note.created_at <= as_of)
         .order_by(Note.created_at.desc(), Note.id.desc())
         .limit(limit)
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
@@ -202,6 +202,32 @@ def listed(
         wanted.append(Task.assignee_id == assignee_id)
     if subject is not None:
         wanted += [Task.subject_kind == subject[0], Task.subject_id == subject[1]]
+    return _views(session, wanted, today=today, limit=limit)
+
+
+def of_account(
+    session: Session,
+    account_id: str,
+    *,
+    deals: Any,  # noqa: ANN401 - a select of deal ids
+    viewer_id: str | None,
+    visibility: Visibility,
+    as_of: dt.datetime,
+    limit: int,
+) -> tuple[TaskView, ...]:
+    """Return the open tasks about a customer and about these deals with it."""
+    about = or_(
+        and_(Task.subject_kind == "account", Task.subject_id == account_id),
+        and_(Task.subject_kind == "opportunity", Task.subject_id.in_(deals)),
+    )
+    is_open = and_(Task.done_at.is_(None), Task.cancelled_at.is_(None))
+    wanted = [about, is_open, visible(viewer_id, visibility), Task.created_at <= as_of]
+    return _views(session, wanted, today=company_day(session, as_of), limit=limit)
+
+
+def _views(
+    session: Session, wanted: list[ColumnElement[bool]], *, today: dt.date, limit: int
+) -> tuple[TaskView, ...]:
     maker = aliased(User)
     rows = session.execute(
         select(Task, User.name, maker.name)
