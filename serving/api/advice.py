@@ -9,13 +9,14 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from serving import errors, workday
+from serving.addresses import ByPart
 from serving.api.schemas import Money
 from serving.coaching import recommend
 from serving.coaching.recommend import DealAdvice
 from serving.dependencies import May, Now, Reads, SessionOfRequest, SignedIn
 from serving.security import SIGNED_IN, allow
 
-router = APIRouter(prefix="/api/v1", tags=["advice"], responses=errors.PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["advice"], responses=errors.PROBLEMS, route_class=ByPart)
 Lang = Annotated[Literal["en", "zh"] | None, Query(description="Language of the words.")]
 
 
@@ -93,7 +94,7 @@ class Answered(BaseModel):
 @router.get("/opportunities/{opportunity_id}/advice")
 @allow(SIGNED_IN)
 def read_advice(
-    opportunity_id: Annotated[str, Path(max_length=200)], session: SessionOfRequest, may: May,
+    opportunity_id: str, session: SessionOfRequest, may: May,
     now: Now, language: Reads, lang: Lang = None,  # noqa: ARG001 - read by Reads
 ) -> Advised:  # fmt: skip
     """Return what to do next on a deal, each with its reason; what is shown is logged."""

@@ -8,15 +8,23 @@ from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime
 
 from serving import deals, errors
+from serving.addresses import ByPart
 from serving.api.schemas import Deal, DealPage, Score
 from serving.deals import DealQuery
 from serving.dependencies import Configured, May, Now, Promoted, Reads, SessionOfRequest
 from serving.security import SIGNED_IN, allow
 
 router = APIRouter(
-    prefix="/api/v1/opportunities", tags=["opportunities"], responses=errors.PROBLEMS
-)
-DealId = Annotated[str, Path(max_length=200)]
+    prefix="/api/v1/opportunities", tags=["opportunities"], responses=errors.PROBLEMS,
+    route_class=ByPart,
+)  # fmt: skip
+DealId = Annotated[
+    str,
+    Path(
+        description="The deal's id, percent-encoded: a/b is a%2Fb. Clients resolve the parts . "
+        "and .. even when they are encoded, so the ids . and .. are written ~. and ~.. here."
+    ),
+]
 Asked = Annotated[
     AwareDatetime | None,
     Query(description="Replay: only what had happened and was known then. Default: now."),

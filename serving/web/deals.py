@@ -8,6 +8,7 @@ from fastapi import APIRouter, Form, Path, Query
 from fastapi.responses import RedirectResponse, Response
 
 from serving import deals, logins, workday
+from serving.addresses import ByPart
 from serving.coaching import recommend
 from serving.deals import Blank, DealQuery
 from serving.dependencies import (
@@ -22,7 +23,7 @@ from serving.security import SIGNED_IN, allow
 from serving.web import charts, pages
 from serving.web.pages import Framed
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, route_class=ByPart)
 
 
 @router.get("/")
@@ -46,7 +47,7 @@ def list_page(
 @router.get("/deals/{opportunity_id}")
 @allow(SIGNED_IN)
 def deal_page(
-    opportunity_id: Annotated[str, Path(max_length=200)], frame: Framed, session: SessionOfRequest,
+    opportunity_id: str, frame: Framed, session: SessionOfRequest,
     may: May, champion: Promoted, settings: Configured, now: Now,
 ) -> Response:  # fmt: skip
     """Show one deal: its probability with reasons, what to do next, its history."""
@@ -69,7 +70,7 @@ def answer(
     viewer: SignedIn, session: SessionOfRequest, may: May, now: Now,
     reason: Annotated[str | None, Blank, Form(max_length=500)] = None,
     snooze_days: Annotated[int | None, Blank, Form(ge=1, le=90)] = None,
-    back: Annotated[str, Form(max_length=2000)] = "/",
+    back: Annotated[str, Form(max_length=logins.LONGEST_PATH)] = "/",
 ) -> Response:  # fmt: skip
     """Write down what the viewer did with a recommendation and go back to where they were."""
     workday.answer(

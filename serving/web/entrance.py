@@ -31,7 +31,7 @@ def log_in(
     request: Request, frame: Framed, engine: Store, settings: Configured, now: Now,
     email: Annotated[str, Form(max_length=320)] = "",
     password: Annotated[str, Form(max_length=1024)] = "",
-    goes_to: Annotated[str, Form(alias="next", max_length=2000)] = "/",
+    goes_to: Annotated[str, Form(alias="next", max_length=logins.LONGEST_PATH)] = "/",
 ) -> Response:  # fmt: skip
     """Log in and go on to where the person wanted to; show the form again when refused."""
     target = logins.own_path(goes_to)

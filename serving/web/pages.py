@@ -18,7 +18,7 @@ from jinja2.runtime import Context
 
 from crm_core.people import queries as people
 from crm_core.people.queries import Viewer
-from serving import languages
+from serving import addresses, languages
 from serving.dependencies import MaybeSignedIn, Now, Reads, SessionOfRequest
 from serving.languages import Language
 from serving.web import formats, vocabulary
@@ -32,6 +32,8 @@ class Frame:
     """What every page shows around its content, and what its filters need."""
 
     path: str
+    """Percent-encoded, as it was sent."""
+
     query: tuple[tuple[str, str], ...]
     language: Language
     zone: ZoneInfo
@@ -59,7 +61,7 @@ def frame(
     """Return the frame of the requested page."""
     row = people.company_or_none(session)
     return Frame(
-        path=request.url.path,
+        path=addresses.path_of(request),
         query=tuple(request.query_params.multi_items()),
         language=language,
         zone=ZoneInfo(row.time_zone if row else "UTC"),
@@ -111,7 +113,7 @@ def _environment(code: str) -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     environment.install_gettext_translations(language.translations, newstyle=True)  # type: ignore[attr-defined]
-    environment.filters.update(money=_money, number=_number, when=_when)
+    environment.filters.update(money=_money, number=_number, when=_when, segment=addresses.segment)
     environment.globals.update(
         asset=asset,
         languages=tuple(languages.languages().values()),
