@@ -13,12 +13,25 @@ from crm_core.database import web_engine
 from crm_core.errors import Invalid
 from crm_core.settings import Settings
 from serving import errors, security
-from serving.api import advice, health, kpis, me, opportunities, records, reference
+from serving.api import (
+    advice,
+    health,
+    imports,
+    kpis,
+    me,
+    opportunities,
+    oversight,
+    records,
+    records_upkeep,
+    reference,
+)
 from serving.api import session as api_session
 from serving.champions import Champions
 from serving.dependencies import enforce
 from serving.web import deals, entrance, pages
+from serving.web import imports as import_pages
 from serving.web import kpis as kpi_pages
+from serving.web import oversight as oversight_pages
 
 ROUTERS = (
     health.router,
@@ -28,10 +41,15 @@ ROUTERS = (
     opportunities.router,
     advice.router,
     records.router,
+    oversight.router,
+    records_upkeep.router,
+    imports.router,
     kpis.router,
     entrance.router,
     deals.router,
     kpi_pages.router,
+    import_pages.router,
+    oversight_pages.router,
 )
 
 

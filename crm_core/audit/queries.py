@@ -8,12 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from crm_core.audit.models import AuditEntry
+from crm_core.errors import Invalid
 
-LARGEST_PAGE = 500
+
+class NotASeal(Invalid):
+    """A text is not a seal of the log."""
+
 
 _BROKEN = text("""
 with chained as (
@@ -34,14 +38,9 @@ order by id
 limit 1
 """)
 
-_SEAL = text("""
-with ends as (
-    select distinct on (chain) chain, hash from audit_log order by chain, place desc
-)
-select (select count(*) from audit_log) as rows,
-       encode(sha256(coalesce(string_agg(hash, ''::bytea order by chain), ''::bytea)), 'hex')
-           as hash
-from ends
+_ENDS = text("""
+select distinct on (chain) chain, place, encode(hash, 'hex') as hash
+from audit_log order by chain, place desc
 """)
 
 
@@ -61,13 +60,13 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """The number of rows and one hash over the ends of all chains.
+    """The number of rows, and the place and hash at which each chain ends.
 
     Kept outside the database, it shows later that rows were cut off the end too.
     """
 
     rows: int
-    hash: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +92,28 @@ def first_broken(session: Session) -> Broken | None:
 
 
 def seal(session: Session) -> Seal:
-    """Return the log's present seal."""
-    row = session.execute(_SEAL).one()
-    return Seal(row.rows, row.hash)
+    """Return the log's present seal: ``chain:place:hash`` of each chain's last row."""
+    ends = session.execute(_ENDS).all()
+    rows = session.scalar(select(func.count()).select_from(AuditEntry)) or 0
+    return Seal(rows, ",".join(f"{end.chain}:{end.place}:{end.hash}" for end in ends))
+
+
+def extends(session: Session, earlier: str) -> bool:
+    """Return whether the log still holds every end that an earlier seal names.
+
+    Raises NotASeal.
+    """
+    for end in filter(None, earlier.split(",")):
+        parts = end.split(":")
+        if len(parts) != 3 or not parts[0].isdigit() or not parts[1].isdigit():
+            raise NotASeal("That is not a seal; give the text that 'winward audit verify' printed.")
+        there = select(AuditEntry.hash).where(
+            AuditEntry.chain == int(parts[0]), AuditEntry.place == int(parts[1])
+        )
+        found = session.scalar(there)
+        if found is None or bytes(found).hex() != parts[2]:
+            return False
+    return True
 
 
 def lines(

@@ -230,6 +230,11 @@ def tables() -> tuple[str, ...]:
     return tuple(dict.fromkeys(table for grant in GRANTS for table in grant.tables))
 
 
+def columns(table: str) -> frozenset[str]:
+    """Return the fields of a table that may be granted or withheld."""
+    return _COLUMNS.get(table, frozenset())
+
+
 def matrix() -> Iterator[Cell]:
     """Yield the whole declaration, one line per role, table, field and action.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -90,6 +91,14 @@ def calendar(session: Session) -> FiscalCalendar:
     """Return the company's fiscal calendar. Raises NoCompany."""
     row = company(session)
     return FiscalCalendar(ZoneInfo(row.time_zone), row.fiscal_year_start_month)
+
+
+def names(session: Session, user_ids: Collection[str]) -> dict[str, str]:
+    """Return the names of users by id."""
+    if not user_ids:
+        return {}
+    found = session.execute(select(User.id, User.name).where(User.id.in_(sorted(user_ids))))
+    return {row.id: row.name for row in found}
 
 
 def token_hash(token: str) -> str:

@@ -10,9 +10,12 @@ import typer
 from crm_core.errors import CrmError
 from serving.commandline import (
     advise,
+    backup,
+    batches,
     children,
     imports,
     models,
+    oversight,
     passwords,
     simulate,
     status,
@@ -43,7 +46,20 @@ def _every_command(
         children.end_with(with_parent)
 
 
-for group in (up, status, imports, models, web, worker, passwords, simulate, advise):
+for group in (
+    up,
+    status,
+    imports,
+    batches,
+    models,
+    web,
+    worker,
+    passwords,
+    simulate,
+    advise,
+    backup,
+    oversight,
+):
     group.register(app)
 
 

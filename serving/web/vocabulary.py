@@ -41,6 +41,13 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "data_scientist": _("Data scientist"),
         "admin": _("Administrator"),
     },
+    "action": {
+        "view": _("View"),
+        "edit": _("Edit"),
+        "approve": _("Approve"),
+        "export": _("Export"),
+    },
+    "reach": {"own": _("Own"), "team": _("Team"), "all": _("All")},
     "field": {
         "stage": _("Stage"),
         "amount": _("Amount"),

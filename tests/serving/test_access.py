@@ -30,10 +30,26 @@ ABOUT_NUMBERS = {
     ("GET", "/api/v1/kpis/{metric}/rows"),
     ("GET", "/kpis/{metric}"),
 }
+ABOUT_IMPORTS = {
+    ("GET", "/api/v1/imports"),
+    ("POST", "/api/v1/imports"),
+    ("GET", "/api/v1/imports/{number}"),
+    ("GET", "/api/v1/imports/{number}/rejections"),
+    ("POST", "/api/v1/imports/{number}/rollback"),
+    ("GET", "/imports"),
+    ("POST", "/imports"),
+    ("GET", "/imports/{number}"),
+    ("POST", "/imports/{number}/rollback"),
+    ("POST", "/imports/{number}/carry-out"),
+}
 ABOUT_ALL_DEALS = {("GET", "/api/v1/opportunities"), ("GET", "/deals")}
 SIGNED_IN_ONLY = {
     ("GET", "/api/v1/me"),
     ("GET", "/api/v1/advice/today"),
+    ("GET", "/api/v1/audit"),
+    ("GET", "/api/v1/permissions"),
+    ("GET", "/audit"),
+    ("GET", "/permissions"),
     ("GET", "/"),
     ("DELETE", "/api/v1/session"),
     ("POST", "/logout"),
@@ -47,7 +63,7 @@ PUBLIC = {
     ("POST", "/login"),
     ("POST", "/api/v1/session"),
 }
-MATRIX = ABOUT_ONE_DEAL | ABOUT_ALL_DEALS | ABOUT_ADVICE | ABOUT_NUMBERS | SIGNED_IN_ONLY | PUBLIC
+MATRIX = ABOUT_IMPORTS | ABOUT_ONE_DEAL | ABOUT_ALL_DEALS | ABOUT_ADVICE | ABOUT_NUMBERS | SIGNED_IN_ONLY | PUBLIC
 
 
 def routes(app):
@@ -68,6 +84,7 @@ def filled(path):
         path.replace("{opportunity_id}", "deal of rep")
         .replace("{recommendation_id}", "1")
         .replace("{metric}", "pipeline")
+        .replace("{number}", "1")
     )
 
 
@@ -157,6 +174,9 @@ class TestNonInterference:
         "/api/v1/kpis",
         "/api/v1/advice/today",
         "/api/v1/me",
+        "/api/v1/audit",
+        "/audit",
+        "/permissions",
         "/api/v1/opportunities?sort=-amount&limit=1",
         "/api/v1/opportunities?q=e&sort=touched",
         "/api/v1/opportunities/deal%20of%20rep",

@@ -114,10 +114,14 @@ class TestTheChain:
             for number in range(3):
                 an_entry(session, number)
             kept = queries.seal(session)
-        tampered(engine, "delete from audit_log where record_id = 'deal 2'")
+            an_entry(session, 3)
+            assert queries.extends(session, kept.text)
+        tampered(engine, "delete from audit_log where record_id in ('deal 2', 'deal 3')")
         with transaction(engine) as session:
             assert queries.first_broken(session) is None
-            assert queries.seal(session) != kept
+            assert not queries.extends(session, kept.text)
+            with pytest.raises(queries.NotASeal):
+                queries.extends(session, "nonsense")
 
     def test_holds_under_writers_at_once_who_do_not_wait_for_each_other(self, engine):
         both_wrote = threading.Barrier(4, timeout=20)
