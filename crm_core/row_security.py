@@ -111,6 +111,7 @@ CLASSES: Mapping[str, Class] = {
     "org_units": _REFERENCE,
     "users": Shared("read before anybody's scope is known; pages show names only"),
     "assignments": _REFERENCE,
+    "reporting_lines": _REFERENCE,
     "login_sessions": Shared("read before anybody's scope is known"),
     "login_attempts": Shared("read before anybody's scope is known"),
     "campaigns": _REFERENCE,
@@ -218,7 +219,7 @@ def lift(connection: Connection) -> None:
 
 def apply(connection: Connection) -> None:
     """Make the policies and rights of every declared table that exists. Raises NoWebRole."""
-    _ensure_role(connection)
+    ensure_role(connection)
     present = set(inspect(connection).get_table_names())
     for statement in (*_FUNCTIONS, *_entrance(), *_rights(present)):
         connection.exec_driver_sql(statement)
@@ -283,8 +284,8 @@ def _policies(table: str, kind: Scoped) -> Iterator[str]:
         yield f"create policy {POLICY} on {table} to {WEB_ROLE} using ({visible})"
 
 
-def _ensure_role(connection: Connection) -> None:
-    """Create the role unless it exists; what our own may not do, an administrator must."""
+def ensure_role(connection: Connection) -> None:
+    """Create the web's role unless it exists. Raises NoWebRole where we may not create it."""
     exists = text("select 1 from pg_roles where rolname = :name")
     if connection.execute(exists, {"name": WEB_ROLE}).scalar() is not None:
         return

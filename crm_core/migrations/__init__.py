@@ -31,6 +31,12 @@ def newest() -> str:
     return head
 
 
+def knows(revision: str) -> bool:
+    """Return whether this program has a migration of that id."""
+    script = ScriptDirectory.from_config(configuration())
+    return revision in {each.revision for each in script.walk_revisions()}
+
+
 def applied(engine: Engine) -> str | None:
     """Return the id of the migration the database is at, None for an empty database."""
     with engine.connect() as connection:

@@ -19,6 +19,7 @@ from serving.commandline import (
     passwords,
     simulate,
     status,
+    transfer,
     up,
     web,
     worker,
@@ -59,6 +60,7 @@ for group in (
     advise,
     backup,
     oversight,
+    transfer,
 ):
     group.register(app)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from crm_core.database import create_engine
 from crm_core.settings import Settings
@@ -45,6 +45,16 @@ def count(url: str, table: str) -> int:
         found = int(connection.execute(text(f"select count(*) from {table}")).scalar_one())
     engine.dispose()
     return found
+
+
+def empty_sibling(url: str) -> str:
+    """Create an empty database beside another; it goes with the tests' server."""
+    name = f"{make_url(url).database}_moved"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"create database {name}")
+    engine.dispose()
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
 
 
 def log_in(web: TestClient, password: str) -> dict[str, str]:
@@ -107,3 +117,14 @@ def test_from_a_file_to_an_explained_score_and_what_came_of_it(
     assert count(database_url, "recommendation_responses") == 1
     assert count(database_url, "served_models") == 1
     assert count(database_url, "predictions") >= 2 * len(table)
+
+    # the whole installation moves to another place and says the same
+    kept = tmp_path / "winward.tar"
+    told = winward.json("backup", kept, "--no-verify")
+    assert told["files"] > 5
+    moved = Winward(empty_sibling(database_url), tmp_path / "moved")
+    moved.says("restore", kept)
+    again = tmp_path / "again.csv"
+    moved.says("score", "win-rate", "--as-of", AS_OF, "--out", again)
+    assert again.read_bytes() == scores.read_bytes()
+    assert "champion" in moved.says("models")
