@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from crm_core import exchange
 from crm_core.database import run
-from crm_core.imports import loading, staging
+from crm_core.imports import loading, merged, staging
 from crm_core.imports.company import Company
 from crm_core.imports.compiling import Compiled
 from crm_core.imports.mapping import Mapping
@@ -133,6 +133,7 @@ def _stage(
         currency=company.currency,
         progress=progress,
     )
+    merged.redirect(session, stage)
     staging.settle_duplicates(session, stage)
     return stage
 

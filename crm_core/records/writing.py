@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from crm_core import exchange
 from crm_core.database import run
-from crm_core.imports import loading, staging
+from crm_core.imports import loading, merged, staging
 from crm_core.imports.company import Company
 from crm_core.imports.compiling import Compiler
 from crm_core.imports.mapping import Mapping
@@ -147,6 +147,7 @@ def _staged(
             )
         finally:
             scratch.close()
+    merged.redirect(session, stage)
     staging.settle_duplicates(session, stage)
     return stage
 

@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from crm_core.errors import CrmError
 from crm_core.records import filters, idempotency, operations, queries, upkeep
 from crm_core.records.access import Asker
+from crm_core.records.checking import Writer
 from crm_core.records.idempotency import Answer
-from crm_core.records.operations import Writer
 from crm_core.records.queries import Found, Question
 from crm_core.records.tables import SHAPES, Shape
 from crm_core.records.writing import Verdict

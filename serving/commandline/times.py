@@ -42,3 +42,11 @@ def parse_as_of(text: str | None, *, calendar: FiscalCalendar, now: dt.datetime)
             " Give a time up to the present, or leave --as-of out for now."
         )
     return instant.astimezone(dt.UTC)
+
+
+def parse_day(text: str, *, option: str) -> dt.date:
+    """Return the day that an option names. Raises NotATime."""
+    try:
+        return dt.date.fromisoformat(text.strip())
+    except ValueError as error:
+        raise NotATime(f"{option} {text!r} is not a day; write 2026-06-30.") from error

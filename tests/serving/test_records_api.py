@@ -90,9 +90,7 @@ class TestReading:
         assert keys("employees:empty:true") == ["acme"]
         assert set(keys("name:ne:other")) == {"a", "acme"}
 
-    @pytest.mark.parametrize(
-        "asked",
-        [
+    UNKNOWN = [
             {"filter": "password_hash:eq:x"},
             {"filter": "name;drop table:eq:x"},
             {"filter": "name:like:x"},
@@ -110,12 +108,13 @@ class TestReading:
             {"fields": "password_hash"},
             {"cursor": "!!!"},
             {"cursor": "bm9uc2Vuc2U"},
-        ],
-    )
-    def test_refuses_what_the_grammar_does_not_know(self, ops, asked):
-        answer = ops.get(f"{URL}/accounts", params=asked)
-        assert answer.status_code == 422, answer.text
-        assert answer.json()["detail"]
+        ]  # fmt: skip
+
+    def test_refuses_what_the_grammar_does_not_know(self, ops):
+        for asked in self.UNKNOWN:
+            answer = ops.get(f"{URL}/accounts", params=asked)
+            assert answer.status_code == 422, answer.text
+            assert answer.json()["detail"]
 
     def test_refuses_a_cursor_of_another_question(self, ops):
         for name in "abc":
@@ -125,7 +124,7 @@ class TestReading:
         assert answer.status_code == 422
 
     def test_opens_keys_with_any_character(self, ops):
-        for key in ("a/b", "a b?c#d", "ü|~%2F", "../x", "长" * 80):
+        for key in ("a/b", "a b?c#d", "ü|~ 100 %", "../x", "长" * 80):
             made(ops, "accounts", id=key, name="odd")
             answer = ops.get(f"{URL}/accounts/{quote(key, safe='')}")
             assert answer.status_code == 200, key
@@ -181,9 +180,7 @@ class TestCreating:
         )
         assert answer.status_code == 409
 
-    @pytest.mark.parametrize(
-        ("table", "body", "field"),
-        [
+    WRONG = [
             ("accounts", {"name": "x", "owner_id": "nobody"}, "owner_id"),
             ("accounts", {"name": ""}, "name"),
             ("accounts", {"name": "x", "currency": "ABC"}, "currency"),
@@ -202,17 +199,16 @@ class TestCreating:
             ("fx_rates", {"base": "EUR", "quote": "USD", "valid_from": "2026-01-01",
                           "rate": "0"}, "rate"),
             ("users", {"name": "x", "email": "rep@acme.example", "role": "rep"}, "email"),
-        ],
-    )  # fmt: skip
-    def test_names_the_field_that_is_wrong(self, ops, table, body, field):
-        answer = ops.post(f"{URL}/{table}", json=body)
-        assert answer.status_code == 422, answer.text
-        assert field in [each["field"] for each in answer.json()["errors"]], answer.text
-        assert answer.headers["content-type"] == "application/problem+json"
+        ]  # fmt: skip
 
-    @pytest.mark.parametrize(
-        "body",
-        [
+    def test_names_the_field_that_is_wrong(self, ops):
+        for table, body, field in self.WRONG:
+            answer = ops.post(f"{URL}/{table}", json=body)
+            assert answer.status_code == 422, answer.text
+            assert field in [each["field"] for each in answer.json()["errors"]], answer.text
+            assert answer.headers["content-type"] == "application/problem+json"
+
+    NO_RECORDS = [
             {"name": "x", "password_hash": "y"},
             {"name": "x", "custom": {}},
             {"name": 5},
@@ -224,11 +220,12 @@ class TestCreating:
             {"name": "x", "y_field": 1},
             [],
             None,
-        ],
-    )
-    def test_refuses_bodies_that_are_not_a_record(self, ops, body):
-        answer = ops.post(f"{URL}/accounts", json=body)
-        assert answer.status_code == 422, answer.text
+        ]  # fmt: skip
+
+    def test_refuses_bodies_that_are_not_a_record(self, ops):
+        for body in self.NO_RECORDS:
+            answer = ops.post(f"{URL}/accounts", json=body)
+            assert answer.status_code == 422, answer.text
 
 
 class TestChanging:
@@ -365,12 +362,13 @@ class TestWhoMay:
         assert hidden.status_code == missing.status_code == 422
         assert hidden.json()["detail"].replace("secret", "absent") == missing.json()["detail"]
 
-    @pytest.mark.parametrize("table", [name for name in SHAPES if name != "opportunity_events"])
-    def test_a_rep_writes_only_what_sellers_write(self, signed_in, table):
+    def test_a_rep_writes_only_what_sellers_write(self, signed_in):
         may = {"accounts", "contacts", "leads", "opportunities", "opportunity_contacts",
                "activities"}  # fmt: skip
-        answer = signed_in("rep").put(f"{URL}/{table}", json={"rows": [{}]})
-        assert (answer.status_code == 403) == (table not in may), answer.text
+        client = signed_in("rep")
+        for table in SHAPES.keys() - {"opportunity_events"}:
+            answer = client.put(f"{URL}/{table}", json={"rows": [{}]})
+            assert (answer.status_code == 403) == (table not in may), answer.text
 
     def test_a_rep_does_not_see_costs(self, signed_in, ops):
         made(ops, "products", id="p", name="P", cost="5", list_price="9")
@@ -458,7 +456,7 @@ class TestRepeating:
         answer = ops.post(f"{URL}/accounts", json={"name": "b"}, headers=headers)
         assert answer.status_code == 422
         other = signed_in("manager").post(f"{URL}/accounts", json={"name": "b"}, headers=headers)
-        assert other.status_code == 201
+        assert other.status_code == 201, other.text
 
     def test_lets_the_second_of_two_at_once_wait(self, signed_in, engine):
         clients = [signed_in("admin") for _ in range(4)]

@@ -205,3 +205,36 @@ class TestDuplicates:
         assert forth == back
         assert 0 <= forth <= 1
         assert likeness.similarity(first, first) == 1
+
+
+class TestImportsAfterwards:
+    """What a source sends of a merged record goes to the survivor."""
+
+    def read(self, engine, tmp_path, **tables):
+        from crm_core.imports.operations import import_path
+
+        folder = tmp_path / f"files {len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        for name, content in tables.items():
+            (folder / f"{name}.csv").write_text(content, encoding="utf-8")
+        return import_path(engine, folder, mapping=None, recorded_at=NOW, dry_run=False,
+                           rejected_folder=None, progress=None)  # fmt: skip
+
+    def test_go_to_the_survivor(self, engine, tmp_path):
+        from crm_core.database import transaction
+
+        with transaction(engine) as session:
+            factories.a_company(session)
+            for key in ("a", "b"):
+                factories.an_account(session, key=key, name=key)
+        with transaction(engine) as session:
+            merge(session)
+        contacts = "id,account_id,name\nc,b,Li\n"
+        self.read(engine, tmp_path, contacts=contacts, accounts="id,name,tier\nb,b,gold\n")
+        both = "id,name,tier\na,Survivor,tin\nb,Loser,lead\n"
+        report = self.read(engine, tmp_path, accounts=both)
+        assert report.tables["accounts"].duplicate == 1
+        with transaction(engine) as session:
+            assert session.execute(text("select account_id from contacts")).all() == [("a",)]
+            accounts = session.execute(text("select id, name, tier from accounts")).all()
+            assert accounts == [("a", "Survivor", "tin")]
