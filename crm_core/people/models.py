@@ -89,6 +89,22 @@ class Assignment(Base):
     valid_to: Mapped[dt.date | None] = mapped_column(Date)
 
 
+class ReportingLine(Base):
+    """Whom a user reported to until ``valid_to`` (exclusive); ``users.manager_id`` is the present.
+
+    Written by the database when ``users.manager_id`` changes, whoever changes it; ``valid_from``
+    is empty for the first. A null ``manager_id``: to nobody.
+    """
+
+    __tablename__ = "reporting_lines"
+    __table_args__ = (CheckConstraint("valid_from is null or valid_to > valid_from", name="order"),)
+
+    user_id: Mapped[str] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"), primary_key=True)
+    valid_to: Mapped[dt.date] = mapped_column(Date, primary_key=True)
+    manager_id: Mapped[str | None] = mapped_column(ForeignKey(User.id, ondelete="CASCADE"))
+    valid_from: Mapped[dt.date | None] = mapped_column(Date)
+
+
 class LoginSession(Base):
     """A login; the cookie holds a secret of which only the SHA-256 is stored here."""
 

@@ -135,19 +135,16 @@ def company_day(session: Session, as_of: dt.datetime) -> dt.date:
     return as_of.astimezone(ZoneInfo(row.time_zone) if row else dt.UTC).date()
 
 
-_SUBTREE = text("""
-with recursive
-chain(id) as (
-    select cast(:me as text)
-    union
-    select u.id from users u join chain c on u.manager_id = c.id
-),
-superiors(id) as (
-    select manager_id from users where id = :me and manager_id is not null
-    union
-    select u.manager_id from users u join superiors s on u.id = s.id
-    where u.manager_id is not null
-),
+_REPORTS = """
+reports(id, manager_id) as (
+    select u.id, case when former.user_id is null then u.manager_id else former.manager_id end
+    from users u
+    left join reporting_lines former on former.user_id = u.id and former.valid_to > :day
+     and (former.valid_from is null or former.valid_from <= :day)
+)"""
+"""Whom everybody reports to on a day."""
+
+_PLACES = """
 placed as (
     select a.user_id, a.org_unit_id,
            a.valid_to is null or a.valid_to > :day as is_current,
@@ -165,7 +162,22 @@ places(user_id, org_unit_id) as (
     select u.id, u.org_unit_id from users u
     where u.org_unit_id is not null
       and not exists (select 1 from assignments a where a.user_id = u.id)
+)"""
+"""In which org units everybody is on a day; a leaver stays where they were last placed."""
+
+_SUBTREE_SQL = f"""
+with recursive {_REPORTS},
+chain(id) as (
+    select cast(:me as text)
+    union
+    select r.id from reports r join chain c on r.manager_id = c.id
 ),
+superiors(id) as (
+    select manager_id from reports where id = :me and manager_id is not null
+    union
+    select r.manager_id from reports r join superiors s on r.id = s.id
+    where r.manager_id is not null
+),{_PLACES},
 units(id) as (
     select p.org_unit_id
     from places p join chain c on c.id = p.user_id join users u on u.id = c.id
@@ -178,7 +190,8 @@ union
 (select p.user_id from places p join units on units.id = p.org_unit_id
  except
  select id from superiors)
-""")
+"""  # noqa: S608 - of this module's own texts
+_SUBTREE = text(_SUBTREE_SQL)
 
 
 def visible_to(session: Session, user: HasRole, *, as_of: dt.datetime) -> Visibility:
@@ -198,3 +211,53 @@ def visible_to(session: Session, user: HasRole, *, as_of: dt.datetime) -> Visibi
     parameters = {"me": user.id, "day": company_day(session, as_of)}
     found = session.execute(_SUBTREE, parameters).scalars()
     return Visibility(everyone=False, user_ids=frozenset(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who worked for the company on a day, whom they reported to and their units."""
+
+    id: str
+    name: str
+    role: str
+    manager_id: str | None
+    org_unit_ids: tuple[str, ...]
+
+    @property
+    def has_place(self) -> bool:
+        """Whether a roll-up by the tree counts them: in a unit, or below a manager."""
+        return bool(self.org_unit_ids) or self.manager_id is not None
+
+
+_STAFF_SQL = f"""
+with {_REPORTS},{_PLACES}
+select u.id, u.name, u.role, r.manager_id,
+       array(select p.org_unit_id from places p where p.user_id = u.id order by 1) as units
+from users u join reports r on r.id = u.id
+where (u.hired_on is null or u.hired_on <= :day) and (u.left_on is null or u.left_on > :day)
+order by u.id
+"""  # noqa: S608 - likewise
+_STAFF = text(_STAFF_SQL)
+
+
+def staff(session: Session, *, as_of: dt.datetime) -> tuple[Person, ...]:
+    """Return who worked for the company on its day of ``as_of``, with their place in the tree."""
+    rows = session.execute(_STAFF, {"day": company_day(session, as_of)})
+    return tuple(Person(r.id, r.name, r.role, r.manager_id, tuple(r.units)) for r in rows)
+
+
+def without_place(session: Session, *, as_of: dt.datetime) -> tuple[Person, ...]:
+    """Return the sellers whom no roll-up by team would count; every roll-up lists them apart.
+
+    A manager or leader without a unit of their own and without anybody above is the top of the
+    tree, not lost, when somebody reports to them.
+    """
+    people = staff(session, as_of=as_of)
+    led = {person.manager_id for person in people}
+    return tuple(
+        person
+        for person in people
+        if not person.has_place
+        and person.role not in SEES_EVERYONE
+        and not (person.role in LEADS_PEOPLE and person.id in led)
+    )

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from crm_core.people import queries
-from crm_core.people.models import Assignment, Company, OrgUnit, User
+from crm_core.people.models import Assignment, Company, OrgUnit, ReportingLine, User
 
 _SPEC = importlib.util.spec_from_file_location(
     "visibility_oracle", Path(__file__).parents[2] / "oracles" / "visibility.py"
@@ -133,8 +133,7 @@ class TestVisibleTo:
         east, _ = moved
         session.add(a_user("boss", "leader", org_unit_id="east"))
         session.flush()
-        east.manager_id = "boss"
-        session.flush()
+        manager_becomes(session, "east_manager", "boss", on=DAY)
         assert not queries.visible_to(session, east, as_of=NOON).allows("boss")
 
     def test_shows_unowned_records_only_to_who_sees_everybody(self, session):
@@ -145,3 +144,77 @@ class TestVisibleTo:
     def test_gives_a_role_it_does_not_know_only_their_own(self, session):
         stranger = a_user("s", "auditor")
         assert queries.visible_to(session, stranger, as_of=NOON).user_ids == {"s"}
+
+
+def manager_becomes(session, user_id, manager_id, *, on):
+    """Change whom somebody reports to, on a day of the company."""
+    session.execute(text("select set_config('winward.today', :day, true)"), {"day": str(on)})
+    session.get(User, user_id).manager_id = manager_id
+    session.flush()
+
+
+class TestReportingLines:
+    @pytest.fixture
+    def people(self, session):
+        session.add(a_company())
+        session.add_all([a_user(name, "manager") for name in ("old", "new")])
+        session.flush()
+        session.add(a_user("mover", manager_id="old"))
+        session.flush()
+        return {name: session.get(User, name) for name in ("old", "new")}
+
+    def sees(self, session, people, *, days_later):
+        as_of = NOON + dt.timedelta(days=days_later)
+        return [
+            name
+            for name, user in people.items()
+            if queries.visible_to(session, user, as_of=as_of).allows("mover")
+        ]
+
+    def test_keep_whom_one_reported_to(self, session, people):
+        manager_becomes(session, "mover", "new", on=DAY)
+        assert self.sees(session, people, days_later=-1) == ["old"]
+        assert self.sees(session, people, days_later=0) == ["new"]
+        manager_becomes(session, "mover", None, on=DAY + dt.timedelta(days=10))
+        assert self.sees(session, people, days_later=-400) == ["old"]
+        assert self.sees(session, people, days_later=9) == ["new"]
+        assert self.sees(session, people, days_later=10) == []
+
+    def test_forget_what_was_taken_back_on_the_same_day(self, session, people):
+        manager_becomes(session, "mover", "new", on=DAY)
+        manager_becomes(session, "mover", "old", on=DAY)
+        assert session.scalars(select(ReportingLine)).all() == []
+        assert self.sees(session, people, days_later=-1) == ["old"]
+
+    def test_keep_the_first_of_several_changes_of_a_day(self, session, people):
+        manager_becomes(session, "mover", None, on=DAY)
+        manager_becomes(session, "mover", "new", on=DAY)
+        assert self.sees(session, people, days_later=-1) == ["old"]
+        assert self.sees(session, people, days_later=0) == ["new"]
+
+
+class TestWithoutAPlace:
+    def test_names_who_no_team_would_count(self, session):
+        session.add_all([a_company(), OrgUnit(id="east", name="East")])
+        session.flush()
+        session.add_all(
+            [
+                a_user("boss", "leader"),
+                a_user("lone manager", "manager"),
+                a_user("admin", "admin"),
+                a_user("in a team", org_unit_id="east"),
+                a_user("lost"),
+                a_user("gone", left_on=DAY),
+                a_user("to come", hired_on=DAY + dt.timedelta(days=1)),
+                a_user("between teams", org_unit_id="east"),
+            ]
+        )
+        session.flush()
+        session.add(a_user("below the boss", manager_id="boss"))
+        session.add(
+            Assignment(user_id="between teams", org_unit_id="east",
+                       valid_from=dt.date(2026, 1, 1), valid_to=DAY)
+        )  # fmt: skip
+        session.flush()
+        found = [person.id for person in queries.without_place(session, as_of=NOON)]
+        assert found == ["between teams", "lone manager", "lost"]
