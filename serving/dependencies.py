@@ -123,7 +123,11 @@ async def enforce(
         return
     security.require_own_origin(request)
     if viewer is not None:
-        security.require_token(viewer, await _given_token(request))
+        try:
+            security.require_token(viewer, await _given_token(request))
+        except security.ForgedRequest:
+            await request.close()  # files that came with a form nobody will read
+            raise
 
 
 async def _given_token(request: Request) -> str | None:

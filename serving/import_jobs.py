@@ -12,7 +12,6 @@ import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -25,11 +24,9 @@ from crm_core.imports import mapping as mappings
 from crm_core.imports.choice import Choice
 from crm_core.imports.operations import import_path
 from crm_core.settings import Settings
+from serving.uploads import Upload
 
 LOG = logging.getLogger(__name__)
-LARGEST_UPLOAD = 2 << 30
-"""Bytes of one upload; larger files go in by the command line, on the machine itself."""
-
 ENDINGS = (".csv", ".parquet", ".xlsx", ".tsv", ".txt", ".zip")
 _BLOCK = 1 << 20
 
@@ -50,17 +47,15 @@ def rejected_of(settings: Settings, number: int) -> Path:
 
 def accept(
     session: Session,
-    files: list[tuple[str, BinaryIO]],
+    given: Upload,
     *,
-    mapping: str | None,
-    dry_run: bool,
-    choice: Choice,
     by: str,
     at: dt.datetime,
     settings: Settings,
     channel: audit.Channel,
 ) -> int:
     """Keep uploaded files and queue their import; return its number. Raises UploadInvalid."""
+    files, mapping = given.files, given.mapping
     if not files:
         raise UploadInvalid("Choose at least one file to import.")
     names = [_safe(name) for name, _ in files]
@@ -72,7 +67,7 @@ def accept(
         )
     number = batches.queue_import(
         session, source=names[0] if len(names) == 1 else f"{names[0]} + {len(names) - 1}",
-        mapping=mapping, options=choice.as_json() | {"dry_run": dry_run}, by=by, at=at,
+        mapping=mapping, options=given.choice.as_json() | {"dry_run": given.dry_run}, by=by, at=at,
     )  # fmt: skip
     folder = folder_of(settings, number)
     try:

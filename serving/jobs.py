@@ -27,7 +27,7 @@ from crm_core.advice.models import Prediction
 from crm_core.database import create_engine
 from crm_core.people.models import Company
 from crm_core.settings import Settings
-from serving import turns, webhooks
+from serving import import_jobs, turns, webhooks
 
 SCHEMA = "procrastinate"
 NIGHT_HOUR = 2
@@ -179,6 +179,21 @@ async def watch_deals(context: JobContext, timestamp: int) -> None:
     """Tell owners which of their deals slipped or stalled, once a company day."""
     ours: Context = context.additional_context["winward"]
     await asyncio.to_thread(turns.watch, ours.engine, now=clock.now())
+
+
+@tasks.periodic(cron="* * * * *")
+@tasks.task(
+    name="work_on_imports",
+    queueing_lock="work_on_imports",
+    lock="imports",
+    retry=_RETRY,
+    pass_context=True,
+)
+async def work_on_imports(context: JobContext, timestamp: int) -> None:
+    """Import what was uploaded and roll back what was asked for."""
+    ours: Context = context.additional_context["winward"]
+    if await asyncio.to_thread(import_jobs.is_waiting, ours.engine):
+        await run(context, "imports", "work")
 
 
 @tasks.periodic(cron="40 3 * * *")

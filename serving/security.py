@@ -22,6 +22,9 @@ from crm_core.people.queries import Viewer
 
 SESSION_COOKIE = "winward_session"
 LARGEST_REQUEST = 1_000_000
+LARGEST_UPLOAD = 2 << 30
+UPLOADS = ("/imports", "/api/v1/imports")
+"""Paths that take files; their bodies are read only after the policy check, onto the disk."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 HEADERS = {
@@ -185,12 +188,13 @@ class RequestSize:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, counting what it brings."""
         taken = 0
+        largest = LARGEST_UPLOAD if scope.get("path") in UPLOADS else LARGEST_REQUEST
 
         async def receive_counted() -> Message:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > LARGEST_REQUEST:
+            if taken > largest:
                 raise HTTPException(413)
             return message
 

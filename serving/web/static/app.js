@@ -45,6 +45,37 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+for (const form of document.querySelectorAll("form[data-upload]")) {
+  // a large file shows how far it is; without this the browser sends the form itself
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const bar = form.querySelector("progress");
+    const said = form.querySelector("[data-said]");
+    const request = new XMLHttpRequest();
+    request.open("POST", form.action);
+    request.setRequestHeader("X-CSRF-Token", form.elements.csrf_token.value);
+    request.upload.addEventListener("progress", (sent) => {
+      if (sent.lengthComputable) bar.value = sent.loaded / sent.total;
+    });
+    request.addEventListener("loadend", () => {
+      if (request.status === 200) {
+        window.location.assign(request.responseURL);
+        return;
+      }
+      bar.hidden = true;
+      delete form.dataset.sent;
+      try {
+        said.textContent = JSON.parse(request.responseText).detail;
+      } catch {
+        said.textContent = String(request.status || "");
+      }
+    });
+    bar.hidden = false;
+    said.textContent = "";
+    request.send(new FormData(form));
+  });
+}
+
 for (const form of document.querySelectorAll("form[method=post]")) {
   form.addEventListener("submit", (event) => {
     if (form.dataset.sent) event.preventDefault(); // one click, one effect
