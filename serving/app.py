@@ -21,9 +21,11 @@ from serving.api import (
     me,
     opportunities,
     oversight,
+    processes,
     records,
     records_upkeep,
     reference,
+    teamwork,
 )
 from serving.api import session as api_session
 from serving.champions import Champions
@@ -43,6 +45,8 @@ ROUTERS = (
     records.router,
     oversight.router,
     records_upkeep.router,
+    processes.router,
+    teamwork.router,
     imports.router,
     kpis.router,
     entrance.router,

@@ -18,9 +18,9 @@ from crm_core.people.models import User
 from crm_core.people.queries import visible_to
 from crm_core.processes import approvals, conditions, facts, gates, outbox, subjects, tasks
 from crm_core.processes.acting import Acting
-from crm_core.processes.arithmetic import Decision
+from crm_core.processes.arithmetic import BadDelegate, Decision
 from crm_core.processes.gates import CriteriaMissing, Missing
-from crm_core.processes.models import Approval, StageCriterion, StageOverride
+from crm_core.processes.models import SUBJECT_KINDS, Approval, StageCriterion, StageOverride
 
 LONGEST_REASON = 1_000
 KINDS = ("field", "contact_role", "activity", "min_days", "condition", "task")
@@ -166,6 +166,24 @@ def _move(
     return StageChange("changed", deal.id, before, to_stage, missing, approval_id)
 
 
+def ask(
+    session: Session,
+    *,
+    purpose: Literal["discount", "other"],
+    subject_kind: str,
+    subject_id: str,
+    title: str,
+    content: Mapping[str, Any],
+    acting: Acting,
+) -> int:
+    """Ask for an approval about a record that one may see; return the request's number."""
+    subjects.find(session, subject_kind, subject_id, visibility=acting.visibility)
+    return approvals.request(
+        session, purpose=purpose, subject_kind=subject_kind, subject_id=subject_id, title=title,
+        content=content, acting=acting,
+    )  # fmt: skip
+
+
 def decide_approval(
     session: Session,
     approval_id: int,
@@ -176,13 +194,27 @@ def decide_approval(
     comment: str | None = None,
     to: str | None = None,
 ) -> Approval:
-    """Decide a request and do what it asked for once its last step is approved."""
+    """Decide a request and do what it asked for once its last step is approved.
+
+    It is handed on only to somebody who may see what it is about.
+    """
+    if decision == "delegate" and to is not None:
+        _require_sight(session, approval_id, to, acting)
     approval = approvals.act(
         session, approval_id, decision, acting=acting, seen_hash=seen_hash, comment=comment, to=to
     )
     if approval.state == "approved" and approval.purpose == "stage_override":
         _carry_out_override(session, approval, acting=acting)
     return approval
+
+
+def _require_sight(session: Session, approval_id: int, to: str, acting: Acting) -> None:
+    approval, person = session.get(Approval, approval_id), session.get(User, to)
+    if approval is None or person is None or approval.subject_kind not in SUBJECT_KINDS:
+        return  # what is wrong is said by who judges the decision
+    sight = visible_to(session, person, as_of=acting.now)
+    if not subjects.sees(session, approval.subject_kind, approval.subject_id, visibility=sight):
+        raise BadDelegate(f"{person.name} may not see what this is about; choose another person.")
 
 
 def _carry_out_override(session: Session, approval: Approval, *, acting: Acting) -> None:
@@ -280,6 +312,62 @@ def retire_criterion(session: Session, criterion_id: int, *, acting: Acting) -> 
     found.retired_at, found.retired_by = acting.now, acting.user_id
     session.flush()
     acting.log(session, "retire", "stage_criteria", criterion_id, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A criterion in force, with what it asks in words."""
+
+    id: int
+    pipeline: str
+    stage: str
+    moment: str
+    kind: str
+    value: Any
+    text: str
+
+
+def criteria(session: Session, pipeline: str) -> tuple[Asked, ...]:
+    """Return the criteria in force of a pipeline."""
+    return tuple(
+        Asked(
+            each.id, each.pipeline, each.stage, each.moment, each.kind, each.value,
+            gates.describe(each.kind, each.value),
+        )
+        for each in gates.criteria_of(session, pipeline)
+    )  # fmt: skip
+
+
+def pipelines(session: Session) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+    """Return every pipeline with its stages in order, each with its kind."""
+    rows = session.execute(
+        select(Stage.pipeline, Stage.stage, Stage.kind).order_by(Stage.pipeline, Stage.position)
+    ).all()
+    names = dict.fromkeys(row.pipeline for row in rows)
+    return tuple(
+        (name, tuple((row.stage, row.kind) for row in rows if row.pipeline == name))
+        for name in names
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A stage that a deal could enter, and what it misses for that."""
+
+    stage: str
+    kind: str
+    missing: tuple[Missing, ...]
+
+
+def ways(session: Session, opportunity_id: str, *, acting: Acting) -> tuple[Way, ...]:
+    """Return the other stages of a deal's pipeline and what the deal misses for each."""
+    subjects.find(session, "opportunity", opportunity_id, visibility=acting.visibility)
+    deal = session.get_one(Opportunity, opportunity_id)
+    return tuple(
+        Way(name, stage.kind, gates.missing(session, deal, name, as_of=acting.now))
+        for name, stage in gates.stages(session, deal.pipeline).items()
+        if name != deal.stage
+    )
 
 
 def mandatory_tasks(session: Session, *, now: dt.datetime) -> int:

@@ -228,16 +228,17 @@ def _contacts(session: Session, account_id: str) -> tuple[int, tuple[Person, ...
 
 
 def _deal_sums(session: Session, account_id: str, visibility: Visibility) -> dict[str, Any]:
-    rows = session.execute(
+    found = session.execute(
         select(
-            func.coalesce(Opportunity.outcome, "open"), Opportunity.currency, func.count(),
+            Opportunity.outcome, Opportunity.currency, func.count(),
             func.sum(Opportunity.amount_minor),
         )
         .where(
             Opportunity.account_id == account_id, visibility.condition(Opportunity.owner_id)
         )
-        .group_by(func.coalesce(Opportunity.outcome, "open"), Opportunity.currency)
-    ).all()  # fmt: skip
+        .group_by(Opportunity.outcome, Opportunity.currency)
+    )  # fmt: skip
+    rows = [(kind or "open", currency, n, minor) for kind, currency, n, minor in found]
     counted = {kind: sum(row[2] for row in rows if row[0] == kind) for kind in _OUTCOMES}
     return {
         "open_deals": counted["open"],

@@ -15,7 +15,13 @@ from crm_core.errors import Invalid, NotFound
 from crm_core.people.models import User
 from crm_core.processes import conditions, facts
 from crm_core.processes.acting import Acting
-from crm_core.processes.models import Rule, RuleVersion, WebhookEndpoint
+from crm_core.processes.models import (
+    ProcessEvent,
+    Rule,
+    RuleRun,
+    RuleVersion,
+    WebhookEndpoint,
+)
 
 ACTIONS = ("assign", "task", "notify", "set", "webhook")
 MOST_ACTIONS = 10
@@ -256,4 +262,39 @@ def _view(rule: Rule, version: RuleVersion) -> RuleView:
         rule.id, rule.name, version.version, version.event_kind, version.condition,
         tuple(version.actions), version.is_active, version.valid_from, version.created_at,
         version.created_by, version.comment,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """What a version of a rule did about an event."""
+
+    rule_id: int
+    name: str
+    version: int
+    event_id: int
+    subject_kind: str
+    subject_id: str
+    outcome: str
+    effects: tuple[dict[str, Any], ...]
+    recorded_at: dt.datetime
+
+
+def runs(session: Session, *, rule_id: int | None = None, limit: int = 100) -> tuple[RunView, ...]:
+    """Return what rules did, the latest first."""
+    wanted = select(RuleRun, Rule.name, ProcessEvent.subject_kind, ProcessEvent.subject_id)
+    if rule_id is not None:
+        wanted = wanted.where(RuleRun.rule_id == rule_id)
+    rows = session.execute(
+        wanted.join(Rule, Rule.id == RuleRun.rule_id)
+        .join(ProcessEvent, ProcessEvent.id == RuleRun.event_id)
+        .order_by(RuleRun.event_id.desc(), RuleRun.rule_id)
+        .limit(limit)
+    )
+    return tuple(
+        RunView(
+            run.rule_id, name, run.version, run.event_id, kind, subject, run.outcome,
+            tuple(run.effects), run.recorded_at,
+        )
+        for run, name, kind, subject in rows
     )  # fmt: skip

@@ -122,12 +122,15 @@ def condition(kind_column: Any, id_column: Any, visibility: Visibility) -> Condi
     return or_(false(), *parts)
 
 
-def titles(session: Session, pairs: set[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Return what people call these records; the caller has asked whether they may be seen."""
+def titles(
+    session: Session, pairs: set[tuple[str, str]], *, visibility: Visibility
+) -> dict[tuple[str, str], str]:
+    """Return what people call these records, of those that may be seen."""
     found: dict[tuple[str, str], str] = {}
     for kind in sorted({kind for kind, _ in pairs if kind in _TABLES}):
         key, title, _ = _TABLES[kind]
         ids = [subject_id for each, subject_id in pairs if each == kind]
-        for subject_id, name in session.execute(select(key, title).where(key.in_(ids))):
+        named = select(key, title).where(key.in_(ids), _visible(kind, visibility))
+        for subject_id, name in session.execute(named):
             found[kind, subject_id] = name
     return found

@@ -202,7 +202,7 @@ def listed(
         wanted.append(Task.assignee_id == assignee_id)
     if subject is not None:
         wanted += [Task.subject_kind == subject[0], Task.subject_id == subject[1]]
-    return _views(session, wanted, today=today, limit=limit)
+    return _views(session, wanted, visibility, today=today, limit=limit)
 
 
 def of_account(
@@ -222,11 +222,16 @@ def of_account(
     )
     is_open = and_(Task.done_at.is_(None), Task.cancelled_at.is_(None))
     wanted = [about, is_open, visible(viewer_id, visibility), Task.created_at <= as_of]
-    return _views(session, wanted, today=company_day(session, as_of), limit=limit)
+    return _views(session, wanted, visibility, today=company_day(session, as_of), limit=limit)
 
 
 def _views(
-    session: Session, wanted: list[ColumnElement[bool]], *, today: dt.date, limit: int
+    session: Session,
+    wanted: list[ColumnElement[bool]],
+    visibility: Visibility,
+    *,
+    today: dt.date,
+    limit: int,
 ) -> tuple[TaskView, ...]:
     maker = aliased(User)
     rows = session.execute(
@@ -237,7 +242,8 @@ def _views(
         .order_by(Task.done_at.desc().nulls_first(), Task.due_on.nulls_last(), Task.id)
         .limit(limit)
     ).all()
-    names = subjects.titles(session, {(r[0].subject_kind, r[0].subject_id) for r in rows})
+    pairs = {(r[0].subject_kind, r[0].subject_id) for r in rows}
+    names = subjects.titles(session, pairs, visibility=visibility)
     return tuple(_view(task, assignee, by, names, today) for task, assignee, by in rows)
 
 
