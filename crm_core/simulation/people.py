@@ -182,9 +182,10 @@ def _units(
             manager = builder.hire("manager", unit_id, region.name, lead.index, founded)
             leads[unit_id] = manager.index
             teams.append(unit_id)
-    units.append(Unit("O-R1T9", "Western and Northern Europe", "team", "O-R1", change))
-    leads["O-R1T9"] = leads["O-R1T2"]
-    return units, (*teams, "O-R1T9"), leads
+    successor = f"O-R1T{max(9, len(world.regions[0].teams) + 1)}"
+    units.append(Unit(successor, "Western and Northern Europe", "team", "O-R1", change))
+    leads[successor] = leads["O-R1T2"]
+    return units, (*teams, successor), leads
 
 
 def _reorganisation_week(weeks: Weeks) -> int:

@@ -17,3 +17,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Generated:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Generated:
     """The demo company: sixty reps, three years."""
     return made(tmp_path_factory.mktemp("demo"), seed=7, size="demo")
+
+
+@pytest.fixture(scope="session")
+def medium(tmp_path_factory: pytest.TempPathFactory) -> Generated:
+    """The medium company: sixty reps, three years, twenty thousand deals."""
+    return made(tmp_path_factory.mktemp("medium"), seed=7, size="medium")
