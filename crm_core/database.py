@@ -188,6 +188,12 @@ def set_scope(
     )
 
 
+def set_now(session: Session, now: dt.datetime) -> None:
+    """Say what time it is for what the database itself writes down in this transaction."""
+    setting = text("select set_config('winward.now', :now, true)")
+    session.execute(setting, {"now": now.isoformat()})
+
+
 @contextmanager
 def company_wide(session: Session, *, reason: str) -> Iterator[None]:
     """Lift the transaction's scope for a block that needs the whole company's facts.

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from crm_core import clock
 from crm_core.audit.operations import Origin, set_origin
-from crm_core.database import set_scope, transaction
+from crm_core.database import set_now, set_scope, transaction
 from crm_core.people import queries as people
 from crm_core.people.queries import Viewer, Visibility
 from crm_core.settings import Settings
@@ -98,6 +98,8 @@ def find_scope(
     set_origin(session, origin(request, actor=viewer.id, now=now))
     may = people.visible_to(session, viewer, as_of=now)
     set_scope(session, user_id=viewer.id, everyone=may.everyone, user_ids=may.user_ids)
+    if request.method not in security.SAFE_METHODS:
+        set_now(session, now)
     return may
 
 

@@ -15,15 +15,15 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
-# the day is the company's, of winward.today where the writer says it; a change that is taken back
+# the day is the company's, of winward.now where the writer says it; a change that is taken back
 # on the same day leaves nothing behind
 KEEP = """
 create function keep_reporting_line() returns trigger language plpgsql as $$
 declare
-    today date := coalesce(
-        nullif(current_setting('winward.today', true), '')::date,
-        (transaction_timestamp() at time zone coalesce((select time_zone from company), 'UTC'))::date
-    );
+    today date := (
+        coalesce(nullif(current_setting('winward.now', true), '')::timestamptz, transaction_timestamp())
+        at time zone coalesce((select time_zone from company), 'UTC')
+    )::date;
     last record;
 begin
     select valid_to, manager_id into last from reporting_lines

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select, text
+from sqlalchemy import select
 
+from crm_core.database import set_now
 from crm_core.people import queries
 from crm_core.people.models import Assignment, Company, OrgUnit, ReportingLine, User
 
@@ -148,7 +149,7 @@ class TestVisibleTo:
 
 def manager_becomes(session, user_id, manager_id, *, on):
     """Change whom somebody reports to, on a day of the company."""
-    session.execute(text("select set_config('winward.today', :day, true)"), {"day": str(on)})
+    set_now(session, dt.datetime.combine(on, dt.time(3), tzinfo=dt.UTC))
     session.get(User, user_id).manager_id = manager_id
     session.flush()
 
