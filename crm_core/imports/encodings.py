@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crm_core.errors import Invalid
+from crm_core.imports import limits
 
 _BLOCK = 1 << 20
 _SAMPLE = 1 << 18
@@ -60,11 +61,11 @@ def named(name: str, file: str) -> Encoding:
         ) from error
 
 
-def detect(path: Path) -> Encoding:
+def detect(path: Path, label: str) -> Encoding:
     """Return the encoding of a text file: by its BOM, else by what all of its bytes allow.
 
     Raises Undecodable when the file is nearly UTF-8 but for some bytes: guessing another
-    encoding would turn good letters into wrong ones.
+    encoding would turn good letters into wrong ones. Raises Refused when a line never ends.
     """
     with path.open("rb") as stream:
         head = stream.read(_SAMPLE)
@@ -75,10 +76,10 @@ def detect(path: Path) -> Encoding:
         wide = _wide(head)
         if wide is not None:
             return wide
-    bad_at = first_undecodable(path, "utf-8")
+    bad_at = first_undecodable(path, "utf-8", label)
     if bad_at is None:
         return Encoding("UTF-8", "utf-8")
-    return _by_high_bytes(path, bad_at)
+    return _by_high_bytes(path, bad_at, label)
 
 
 def _wide(head: bytes) -> Encoding | None:
@@ -91,10 +92,13 @@ def _wide(head: bytes) -> Encoding | None:
     return None
 
 
-def first_undecodable(path: Path, codec: str) -> int | None:
-    """Return the offset of the first byte that is not text in the codec."""
+def first_undecodable(path: Path, codec: str, label: str) -> int | None:
+    """Return the offset of the first byte that is not text in the codec.
+
+    Raises Refused at a line that is longer than any row, without reading the rest.
+    """
     decoder = codecs.getincrementaldecoder(codec)()
-    offset = 0
+    offset = line_began = lines = 0
     with path.open("rb") as stream:
         while True:
             block = stream.read(_BLOCK)
@@ -105,16 +109,21 @@ def first_undecodable(path: Path, codec: str) -> int | None:
                 return offset - held + error.start
             if not block:
                 return None
+            ended = max(block.rfind(b"\n"), block.rfind(b"\r"))
+            if ended >= 0:
+                lines, line_began = lines + block.count(b"\n"), offset + ended
             offset += len(block)
+            if offset - line_began > limits.LONGEST_LINE_BYTES:
+                raise limits.too_long(label, lines + 1)
 
 
-def _by_high_bytes(path: Path, bad_at: int) -> Encoding:
+def _by_high_bytes(path: Path, bad_at: int, label: str) -> Encoding:
     with path.open("rb") as stream:
         stream.seek(max(0, bad_at - _SAMPLE // 2))
         sample = stream.read(_SAMPLE)
     runs = _HIGH_RUN.findall(sample)
     if _mostly_utf8(runs):
-        raise Undecodable(undecodable_message(path, Encoding("UTF-8", "utf-8"), bad_at))
+        raise Undecodable(undecodable_message(path, label, Encoding("UTF-8", "utf-8"), bad_at))
     pairs = sum(len(run) % 2 == 0 for run in runs)
     if pairs >= 0.7 * len(runs) and _reads_as_chinese(sample):
         return Encoding("GB18030", "gb18030")
@@ -143,7 +152,7 @@ def _reads_as_chinese(sample: bytes) -> bool:
     return bool(high) and chinese >= 0.8 * len(high)
 
 
-def undecodable_message(path: Path, encoding: Encoding, offset: int) -> str:
+def undecodable_message(path: Path, label: str, encoding: Encoding, offset: int) -> str:
     """Return the sentence for a byte that does not decode, with its line."""
     line, seen, byte = 1, 0, b""
     with path.open("rb") as stream:
@@ -156,6 +165,6 @@ def undecodable_message(path: Path, encoding: Encoding, offset: int) -> str:
         byte = stream.read(1)
     shown = f"byte 0x{byte.hex().upper()}" if byte else "the end"
     return (
-        f"{path.name}, line {line}: {shown} is not {encoding.name} text although the rest is; "
+        f"{label}, line {line}: {shown} is not {encoding.name} text although the rest is; "
         "save the file as UTF-8, or name its encoding in the mapping."
     )

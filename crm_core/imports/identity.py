@@ -7,7 +7,7 @@ from typing import get_args
 
 from crm_core import exchange
 from crm_core.errors import Invalid, NotFound
-from crm_core.imports import readers
+from crm_core.imports import limits, readers
 from crm_core.imports.exports import KINDS_FILE
 from crm_core.imports.mapping import CustomKind, Mapping
 from crm_core.imports.rows import IGNORED, LINE
@@ -82,7 +82,7 @@ def _table(file: Path, kinds: dict[tuple[str, str], str]) -> dict[str, object]:
         if column.required and column.name not in present:
             raise MissingColumn(
                 f"{file.name} has no column {column.name!r}, which every {table.name} file must "
-                f"have; it has {', '.join(present[:30])}."
+                f"have; it has {', '.join(map(limits.shown, present[:30]))}."
             )
     columns = {column.name: column.name for column in table.columns if column.name in present}
     custom = {

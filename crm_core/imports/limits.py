@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -9,14 +10,18 @@ from crm_core.errors import Invalid
 
 MEBIBYTE = 1 << 20
 LONGEST_LINE = MEBIBYTE
+LONGEST_LINE_BYTES = 4 * LONGEST_LINE  # a letter takes four bytes at most
 MOST_COLUMNS = 2_000
 MOST_MEMBERS = 10_000
 LARGEST_ARCHIVE = 8 << 30
 LARGEST_WORKBOOK = 1 << 30
 HIGHEST_RATIO = 200
-RATIO_COUNTS_FROM = 50 * MEBIBYTE
+RATIO_COUNTS_FROM = 10 * MEBIBYTE
 
 _SYMLINK = 0o120000
+_SHOWN = 60
+_CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\r\x0c\x1a")
+_LINE_END = re.compile(rb"[\r\n]")
 
 
 class Refused(Invalid):
@@ -66,10 +71,41 @@ def _check_members(path: Path, archive: zipfile.ZipFile, largest: int) -> None:
             f"{path.name} would unpack to {unpacked / (1 << 30):.1f} GiB; "
             f"at most {largest / (1 << 30):.0f} GiB are read. Split it."
         )
-    if unpacked > RATIO_COUNTS_FROM and unpacked > HIGHEST_RATIO * path.stat().st_size:
+    check_ratio(path.name, unpacked, path.stat().st_size)
+
+
+def check_ratio(file: str, unpacked: int, packed: int) -> None:
+    """Refuse what grows when it is unpacked as no honest file does."""
+    if unpacked > RATIO_COUNTS_FROM and unpacked > HIGHEST_RATIO * packed:
         raise Refused(
-            f"{path.name} unpacks to more than {HIGHEST_RATIO} times its size, "
-            "as only an attack does."
+            f"{file} unpacks to more than {HIGHEST_RATIO} times its size, as only an attack does."
+        )
+
+
+def shown(name: str) -> str:
+    """Return a name for a message, cut where it is too long to be one."""
+    return name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
+
+
+def too_long(file: str, line: int) -> Refused:
+    """Return the error of a line that is longer than any row."""
+    return Refused(
+        f"{file}, line {line:,} is longer than {LONGEST_LINE:,} characters; is this a text table?"
+    )
+
+
+def check_head(path: Path, file: str) -> None:
+    """Refuse a text file that begins with an endless line or is not text at all."""
+    with path.open("rb") as stream:
+        head = stream.read(LONGEST_LINE_BYTES + 1)
+    if len(head) > LONGEST_LINE_BYTES and not _LINE_END.search(head):
+        raise too_long(file, 1)
+    sample = head[: MEBIBYTE // 4]
+    controls = len(sample) - len(sample.translate(None, _CONTROLS))
+    if b"\x00" not in sample and controls > 8 and controls > len(sample) // 100:
+        raise Refused(
+            f"{file} is not text: {controls:,} of its first {len(sample):,} bytes are control "
+            "characters; export the table as CSV, .xlsx or Parquet."
         )
 
 
@@ -86,5 +122,5 @@ def check_header(file: str, names: list[str]) -> None:
     for name in names:
         folded = name.casefold()
         if folded in seen:
-            raise Invalid(f"{file} names the column {name!r} twice; rename one of them.")
+            raise Invalid(f"{file} names the column {shown(name)!r} twice; rename one of them.")
         seen[folded] = name

@@ -19,7 +19,7 @@ from crm_core.imports.tracking import Tracker
 from crm_core.opportunities import completion, projection
 from crm_core.opportunities import operations as opportunities
 
-_VERSIONED = ("orders", "activities", "quotas")
+_VERSIONED = ("orders", "activities", "quotas", "fx_rates")
 _ORDER = {table.name: position for position, table in enumerate(exchange.TABLES)}
 _WAITS_FOR_ROWS = "opportunity_events"
 

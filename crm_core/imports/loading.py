@@ -174,18 +174,20 @@ _RECORDED = {
     "orders": "(s.ordered_on::timestamp at time zone :zone)",
     "activities": "s.occurred_at",
     "quotas": "(s.period_start::timestamp at time zone :zone)",
+    "fx_rates": "(s.valid_from::timestamp at time zone :zone)",
 }
 _BUSINESS_KEY = {
     "orders": ("id",),
     "activities": ("id",),
     "quotas": ("subject_kind", "subject_id", "metric", "period_start", "period_end"),
+    "fx_rates": ("base", "quote", "valid_from"),
 }
 
 
 def append_versions(
     session: Session, stage: Stage, *, recorded_at: dt.datetime, time_zone: str
 ) -> None:
-    """Write orders, activities or quotas: a row that differs becomes a later version.
+    """Write orders, activities, quotas or rates: a row that differs becomes a later version.
 
     A row without ``recorded_at`` counts as known when it happened if it is new, and as a
     correction made now if the store knows its id with other values.

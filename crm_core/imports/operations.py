@@ -24,6 +24,7 @@ from crm_core.imports import (
     readers,
     rejected,
     resolving,
+    slicing,
 )
 from crm_core.imports import mapping as mappings
 from crm_core.imports.batches import Running
@@ -183,6 +184,8 @@ class _Run:
             self.mapping_name = self.mapping.name
         self.mapping = self.choice.narrow(self.mapping)
         self.found = resolving.resolve(self.path, self.mapping, self.folder)
+        if self.choice.only and not self.mapping.views:
+            self.found = [file for file in self.found if file.key in _used(self.mapping)]
         self.digest = self._digest(content)
         with database.transaction(engine) as session:
             self.company = decide(session, self.mapping, self.found)
@@ -286,6 +289,9 @@ class _Run:
         compiled = [
             self._compile(spec, kinds) for spec in self.mapping.tables if self._is_present(spec)
         ]
+        if self.choice.pilot is not None:
+            self.progress("choosing the trial slice", 0, None)
+            compiled = slicing.slice_of(self.store, compiled, self.choice.pilot)
         stages = loader.load(
             session,
             self.store,
@@ -401,6 +407,12 @@ class _Run:
                 for line, column, value, reason in rows
             ]
         return found
+
+
+def _used(mapping: Mapping) -> set[str]:
+    """Return the files that the tables of a mapping are filled from."""
+    joined = {join.file for spec in mapping.tables for join in spec.join}
+    return joined | {mapping.file_of(spec.source) for spec in mapping.tables}
 
 
 def _names(query: str, key: str) -> bool:

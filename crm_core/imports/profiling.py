@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from crm_core.errors import Invalid
+from crm_core.imports import limits
 from crm_core.imports.mapping import Mapping, TableSpec
 from crm_core.imports.report import ColumnProfile
 from crm_core.imports.rows import IGNORED, PROBLEM
@@ -180,7 +181,8 @@ def require_all_used(label: str, profile: tuple[ColumnProfile, ...]) -> None:
     lost = [column for column in profile if column.used == "unmapped" and column.filled]
     if lost:
         names = ", ".join(
-            f"{column.name!r} ({column.filled:,} filled, e.g. {column.examples[0]!r})"
+            f"{limits.shown(column.name)!r} ({column.filled:,} filled, "
+            f"e.g. {limits.shown(column.examples[0])!r})"
             for column in lost[:10]
         )
         raise Unmapped(

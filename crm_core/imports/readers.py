@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from crm_core.errors import Invalid
-from crm_core.imports import limits, text_reader, workbook_reader
-from crm_core.imports.rows import IGNORED, LINE, PROBLEM, Source
+from crm_core.imports import limits, parquet_reader, text_reader, workbook_reader
+from crm_core.imports.rows import IGNORED, Source
 
 Format = Literal["auto", "csv", "spaces", "fixed", "xlsx", "parquet"]
-_PARQUET_ROWS = 20_000
 
 
 class NotReadable(Invalid):
@@ -70,6 +64,12 @@ def _is_workbook(path: Path) -> bool:
         return path.suffix.lower() != ".zip"  # damaged: its reader says so
 
 
+def check(path: Path, label: str) -> None:
+    """Refuse at once what its first bytes give away: before it is hashed, copied or profiled."""
+    if kind_of(path) == "text":
+        limits.check_head(path, label)
+
+
 def open_source(path: Path, label: str, options: Options) -> Source:
     """Return a file's header and its rows in batches of text; nothing is read whole.
 
@@ -81,9 +81,10 @@ def open_source(path: Path, label: str, options: Options) -> Source:
     if kind == "xlsx":
         return workbook_reader.open_workbook(path, label, sheet=options.sheet)
     if kind == "parquet":
-        return _open_parquet(path, label)
+        return parquet_reader.open_parquet(path, label)
     if kind == "zip":
         raise NotReadable(f"{label} is a zip archive; name the file inside it in the mapping.")
+    limits.check_head(path, label)
     if options.format in ("spaces", "fixed") and not _is_of_rejected_rows(path):
         return text_reader.open_columns(
             path, label, encoding=options.encoding, widths=options.widths
@@ -97,51 +98,3 @@ def _is_of_rejected_rows(path: Path) -> bool:
     """Return whether we wrote the file: rejected rows are CSV whatever the source was."""
     with path.open("rb") as stream:
         return IGNORED[0].encode() in stream.readline(limits.LONGEST_LINE)
-
-
-def _open_parquet(path: Path, label: str) -> Source:
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise limits.Damaged(
-            f"{label} is a damaged or cut-off Parquet file; write it again."
-        ) from error
-    names = list(file.schema_arrow.names)
-    limits.check_header(label, names)
-    return Source(
-        label, "parquet", None, None, names, _parquet_batches(file, names, label), file.close
-    )
-
-
-def _parquet_batches(file: pq.ParquetFile, names: list[str], label: str) -> Iterator[pa.Table]:
-    first = 1
-    try:
-        for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
-            columns = [_as_text(batch.column(name)) for name in names]
-            rows = batch.num_rows
-            lines = pa.array(range(first, first + rows), pa.int64())
-            first += rows
-            problems = pa.nulls(rows, pa.string())
-            yield pa.table([lines, problems, *columns], names=[LINE, PROBLEM, *names])
-    except (pa.ArrowInvalid, OSError) as error:
-        raise limits.Damaged(
-            f"{label} is damaged after row {first - 1:,}; write it again."
-        ) from error
-
-
-def _as_text(column: pa.Array) -> pa.Array:
-    """Return a column as text: whole floats without a fraction, times in ISO 8601."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return _as_text(column.dictionary_decode())
-    if pa.types.is_timestamp(kind):
-        text = pc.cast(column, pa.timestamp(kind.unit)).cast(pa.string())
-        return pc.binary_join_element_wise(text, "+00:00", "") if kind.tz else text
-    if pa.types.is_floating(kind):
-        text = column.cast(pa.float64()).cast(pa.string())
-        return pc.replace_substring_regex(text, r"\.0$", "")
-    if pa.types.is_binary(kind) or pa.types.is_nested(kind):
-        return pc.cast(
-            pa.array([None if v is None else str(v) for v in column.to_pylist()]), pa.string()
-        )
-    return column.cast(pa.string())

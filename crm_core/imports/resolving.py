@@ -49,6 +49,7 @@ def _found(key: str, spec: FileSpec, place: tuple[Path, str, str | None], scratc
     if spec.member is not None and readers.kind_of(path) == "zip":
         label = spec.member
         path = _unpack(path, spec.member, scratch, key)
+    readers.check(path, label)
     options = readers.Options(
         format=spec.format,
         encoding=spec.encoding,

@@ -28,6 +28,7 @@ _VERSIONED = {
     "orders": ("id",),
     "activities": ("id",),
     "quotas": ("subject_kind", "subject_id", "metric", "period_start", "period_end"),
+    "fx_rates": ("base", "quote", "valid_from"),
 }
 _DERIVED = (
     ("recommendation_outcomes", "recommendation_id"),

@@ -23,7 +23,7 @@ def open_delimited(
     path: Path, label: str, *, encoding: str | None, delimiter: str | None
 ) -> Source:
     """Return a CSV-like file: RFC 4180 quotes, its delimiter among comma, semicolon, tab, pipe."""
-    found = encodings.named(encoding, label) if encoding else encodings.detect(path)
+    found = encodings.named(encoding, label) if encoding else encodings.detect(path, label)
     mark = delimiter or _sniff(path, label, found)
     lines = _Lines(path, label, found)
     try:
@@ -43,7 +43,7 @@ def open_columns(
 
     With ``widths`` (name, first position, position after the last; from 0) there is no header.
     """
-    found = encodings.named(encoding, label) if encoding else encodings.detect(path)
+    found = encodings.named(encoding, label) if encoding else encodings.detect(path, label)
     lines = _Lines(path, label, found)
     try:
         if widths:
@@ -82,10 +82,7 @@ class _Lines:
                 return
             self.number += 1
             if len(line) > limits.LONGEST_LINE:
-                raise limits.Refused(
-                    f"{self.label}, line {self.number} is longer than "
-                    f"{limits.LONGEST_LINE:,} characters; is this a text table?"
-                )
+                raise limits.too_long(self.label, self.number)
             if "\x00" in line:
                 raise limits.Refused(
                     f"{self.label}, line {self.number} holds a NUL byte, so it is not a text "
@@ -94,9 +91,9 @@ class _Lines:
             yield line
 
     def _undecodable(self) -> encodings.Undecodable:
-        offset = encodings.first_undecodable(self.path, self.encoding.codec) or 0
+        offset = encodings.first_undecodable(self.path, self.encoding.codec, self.label) or 0
         return encodings.Undecodable(
-            encodings.undecodable_message(self.path, self.encoding, offset)
+            encodings.undecodable_message(self.path, self.label, self.encoding, offset)
         )
 
 

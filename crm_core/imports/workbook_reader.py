@@ -6,18 +6,17 @@ import datetime as dt
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from xml.etree.ElementTree import ParseError
 
-import openpyxl
 import pyarrow as pa
+from openpyxl.reader.excel import ExcelReader
 
 from crm_core.errors import Invalid
-from crm_core.imports import limits
+from crm_core.imports import limits, workbook_checks
 from crm_core.imports.rows import Source, table
 
 _ROWS = 5_000
-_SHARED_STRINGS = 256 * limits.MEBIBYTE
 _BROKEN = (zipfile.BadZipFile, KeyError, ParseError, OSError, EOFError, ValueError, TypeError)
 
 
@@ -28,7 +27,7 @@ def open_workbook(path: Path, label: str, *, sheet: str | None) -> Source:
     """
     book, close = _open(path, label)
     try:
-        rows = _choose(book, label, sheet).iter_rows(values_only=True)
+        rows = _rows(_choose(book, label, sheet), label)
         names = _header(next(rows, ()))
         limits.check_header(label, names)
     except _BROKEN as error:
@@ -51,10 +50,17 @@ def sheets(path: Path) -> list[str]:
 
 def _open(path: Path, label: str) -> tuple[Any, Callable[[], None]]:
     """Return a workbook, whatever its name ends in, and what closes it."""
-    _check(path, label)
+    workbook_checks.check(path, label)
     stream = path.open("rb")
     try:
-        book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
+        reader = ExcelReader(stream, read_only=True, data_only=True)
+        reader.archive = workbook_checks.GuardedArchive(stream)
+        reader.archive.label = label
+        reader.read()
+        book = reader.wb
+    except limits.Refused:
+        stream.close()
+        raise
     except _BROKEN as error:
         stream.close()
         raise limits.Damaged(f"{label} is a damaged or cut-off workbook; save it again.") from error
@@ -64,20 +70,6 @@ def _open(path: Path, label: str) -> tuple[Any, Callable[[], None]]:
         stream.close()
 
     return book, close
-
-
-def _check(path: Path, label: str) -> None:
-    with limits.open_archive(path, largest=limits.LARGEST_WORKBOOK) as archive:
-        for member in archive.infolist():
-            name = member.filename
-            if name == "xl/sharedStrings.xml" and member.file_size > _SHARED_STRINGS:
-                raise limits.Refused(f"{label} holds more text than is read; save it as CSV.")
-            if name.endswith((".xml", ".rels")):
-                with archive.open(member) as stream:
-                    if b"<!DOCTYPE" in stream.read(1024):
-                        raise limits.Refused(
-                            f"{label} declares entities in {name}, as only an attack does."
-                        )
 
 
 def _choose(book: Any, label: str, sheet: str | None) -> Any:  # noqa: ANN401 - untyped library
@@ -92,6 +84,14 @@ def _choose(book: Any, label: str, sheet: str | None) -> Any:  # noqa: ANN401 - 
             "name the one to read in the mapping (sheet: …)."
         )
     return book[book.sheetnames[0]]
+
+
+def _rows(sheet: Any, label: str) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - untyped library
+    """Return the rows of a sheet as they are, whatever size the file claims for it."""
+    if not hasattr(sheet, "reset_dimensions"):
+        raise Invalid(f"{label}: {sheet.title!r} is a chart; name a sheet that holds rows.")
+    sheet.reset_dimensions()
+    return cast("Iterator[tuple[Any, ...]]", sheet.iter_rows(values_only=True))
 
 
 def _header(cells: tuple[Any, ...]) -> list[str]:
@@ -139,6 +139,8 @@ def _batches(rows: Iterator[tuple[Any, ...]], names: list[str], label: str) -> I
         if row is None:
             return
         number += 1
+        if number > workbook_checks.HIGHEST_ROW + 1:
+            raise limits.Refused(f"{label} numbers its rows beyond what a sheet can have.")
         if any(cell is not None and cell != "" for cell in row):
             cells = [cell_text(cell) for cell in row[:width]]
             texts.append(cells + [""] * (width - len(cells)))

@@ -14,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from crm_core.imports.choice import Choice
     from crm_core.imports.report import ImportReport
 
 
@@ -41,18 +42,33 @@ def import_files(
     yes: Annotated[
         bool, typer.Option("--yes", help="Write without asking after the preview.")
     ] = False,
+    only: Annotated[
+        str | None, typer.Option(help="A phase: only these tables, such as accounts,contacts.")
+    ] = None,
+    pilot: Annotated[
+        str | None,
+        typer.Option(help="A trial slice: owner_id=…, team=… or a number of deals."),
+    ] = None,
+    since: Annotated[
+        int | None, typer.Option(help="Report what changed since this earlier import (cut-over).")
+    ] = None,
 ) -> None:
     """Import files: profile, check and write them in one transaction, and report every row."""
+    from functools import partial
+
+    from crm_core.imports.choice import Choice
     from crm_core.settings import load
     from serving.commandline.store import store
 
+    choice = Choice.of(only=only, pilot=pilot, since=since)
+    run = partial(_run, path=path, mapping=mapping, rejected=rejected, choice=choice)
     with store(load()) as engine:
         asks = not (dry_run or yes or as_json) and sys.stdin.isatty()
         if asks:
-            _show(_run(engine, path, mapping, dry_run=True, rejected=rejected, quiet=False))
+            _show(run(engine, dry_run=True, quiet=False))
             if not typer.confirm("Write this into the store?"):
                 raise typer.Exit(1)
-        report = _run(engine, path, mapping, dry_run=dry_run, rejected=rejected, quiet=as_json)
+        report = run(engine, dry_run=dry_run, quiet=as_json)
     if as_json:
         print(json.dumps(report.as_json(), ensure_ascii=False, indent=2))
     else:
@@ -61,9 +77,10 @@ def import_files(
 
 def _run(
     engine: Engine,
+    *,
     path: Path,
     mapping: str | None,
-    *,
+    choice: Choice,
     dry_run: bool,
     rejected: Path | None,
     quiet: bool,
@@ -80,6 +97,7 @@ def _run(
             dry_run=dry_run,
             rejected_folder=rejected,
             progress=progress,
+            choice=choice,
         )
 
 
