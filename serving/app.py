@@ -34,6 +34,7 @@ from serving.web import deals, entrance, pages
 from serving.web import imports as import_pages
 from serving.web import kpis as kpi_pages
 from serving.web import oversight as oversight_pages
+from serving.web import processes as process_pages
 
 ROUTERS = (
     health.router,
@@ -54,6 +55,7 @@ ROUTERS = (
     kpi_pages.router,
     import_pages.router,
     oversight_pages.router,
+    process_pages.router,
 )
 
 

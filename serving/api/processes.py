@@ -16,6 +16,7 @@ from crm_core.processes.webhooks import Delivery, Endpoint
 from serving import errors
 from serving import webhooks as sending
 from serving.acting import Acts
+from serving.addresses import ByPart
 from serving.dependencies import Configured, SessionOfRequest
 from serving.security import SIGNED_IN, allow, only
 
@@ -23,7 +24,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     **errors.PROBLEMS,
     409: {"model": errors.Problem, "description": "Conflict"},
 }
-router = APIRouter(prefix="/api/v1", tags=["processes"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["processes"], responses=PROBLEMS, route_class=ByPart)
 OPERATIONS = only("sales_ops", "admin")
 TextId = Annotated[str, Path(max_length=200)]
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]

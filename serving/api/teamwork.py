@@ -21,12 +21,13 @@ from crm_core.processes.overview import (
 )
 from crm_core.processes.tasks import TaskView
 from serving.acting import Acts
+from serving.addresses import ByPart
 from serving.api.processes import PROBLEMS, Created, Number, TextId
 from serving.api.schemas import Money
 from serving.dependencies import May, Now, SessionOfRequest, SignedIn
 from serving.security import SIGNED_IN, allow, only
 
-router = APIRouter(prefix="/api/v1", tags=["teamwork"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1", tags=["teamwork"], responses=PROBLEMS, route_class=ByPart)
 Kind = Literal["opportunity", "account", "contact", "lead", "activity", "order", "ticket"]
 SubjectId = Annotated[str, Query(max_length=200)]
 

@@ -18,6 +18,7 @@ from jinja2.runtime import Context
 
 from crm_core.people import queries as people
 from crm_core.people.queries import Viewer
+from crm_core.processes import alerts
 from serving import addresses, languages
 from serving.dependencies import MaybeSignedIn, Now, Reads, SessionOfRequest
 from serving.languages import Language
@@ -41,6 +42,7 @@ class Frame:
     is_simulated: bool
     viewer: Viewer | None
     now: dt.datetime
+    unread: int = 0
 
     @property
     def today(self) -> dt.date:
@@ -69,6 +71,7 @@ def frame(
         is_simulated=bool(row and row.is_simulated),
         viewer=viewer,
         now=now,
+        unread=alerts.count_unread(session, viewer.id, now=now) if viewer else 0,
     )
 
 
