@@ -415,12 +415,13 @@ TABLES: tuple[Table, ...] = (
     ),
     Table(
         "fx_rates",
-        ("base", "quote", "valid_from"),
+        ("base", "quote", "valid_from", "recorded_at"),
         (
             _must("base", "currency"),
             _must("quote", "currency"),
             _must("valid_from", "date"),
             _must("rate", "decimal"),
+            Column("recorded_at", "instant"),
         ),
     ),
 )

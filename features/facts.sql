@@ -63,8 +63,9 @@ from users
 select id, family from products
 
 -- table: fx_rates
-select base, quote,
+select distinct on (base, quote, valid_from) base, quote,
        (extract(epoch from valid_from::timestamp at time zone %(zone)s) * 1000000)::bigint
            as valid_at,
        rate::float8 as rate
 from fx_rates
+order by base, quote, valid_from, recorded_at desc

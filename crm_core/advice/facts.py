@@ -155,7 +155,7 @@ def _company(session: Session, *, as_of: dt.datetime) -> _Company:
         large=large_from(
             session, to=own.currency, day_of=lambda at: _sql_day(calendar, at), as_of=as_of
         ),
-        rates=rates(session, to=own.currency, day=day),
+        rates=rates(session, to=own.currency, day=day, known_at=as_of),
     )
 
 

@@ -236,7 +236,7 @@ def large_from(
     rows = select(
         won.c.amount.label("major"), won.c.currency, day_of(won.c.closed_at).label("rate_day")
     ).where(won.c.outcome == "won", won.c.closed_at > as_of - _LOOK_BACK)
-    amounts = valued(rows, to=to, name="won")
+    amounts = valued(rows, to=to, name="won", known_at=as_of)
     found = session.execute(
         select(
             func.percentile_disc(0.75).within_group(amounts.c.value), func.count(amounts.c.value)

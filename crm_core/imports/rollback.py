@@ -21,7 +21,7 @@ from crm_core.imports import batches, references
 from crm_core.imports.models import ImportBatch
 from crm_core.imports.scratch import literal, quoted
 from crm_core.imports.states import WrongState
-from crm_core.imports.tracking import DEAL_STATIC, DEALS, EVENTS, TABLES, Shape, shapes
+from crm_core.imports.tracking import DEAL_STATIC, DEALS, EVENTS, TABLES, Shape, then
 from crm_core.opportunities import projection
 
 _VERSIONED = {
@@ -79,7 +79,7 @@ def roll_back(
     batch = batches.find(session, number)
     session.refresh(batch, with_for_update=True)
     _require_undoable(batch)
-    work = _Work(session, number, _shapes_then(session, batch), Undone(number))
+    work = _Work(session, number, then(session, number, batch.tracked), Undone(number))
     run(
         session,
         f"update import_changes set kept = null where batch_id = {number} and kept is not null",
@@ -114,22 +114,6 @@ def _require_undoable(batch: ImportBatch) -> None:
             f"Import {batch.id} was made before imports kept what they changed; "
             "it cannot be rolled back."
         )
-
-
-def _shapes_then(session: Session, batch: ImportBatch) -> dict[str, Shape]:
-    """Return the tables with those of their columns that the batch's fingerprints cover."""
-    found = {}
-    for name, shape in shapes(session).items():
-        then = batch.tracked.get(name, [])
-        if set(then) <= set(shape.columns):
-            found[name] = Shape(name, shape.key, tuple(then))
-        else:
-            gone = ", ".join(sorted(set(then) - set(shape.columns)))
-            raise WrongState(
-                f"The table {name} has lost its columns {gone} since import {batch.id}; "
-                "it cannot be rolled back."
-            )
-    return found
 
 
 @dataclass(slots=True)
@@ -172,7 +156,7 @@ class _Work:
         reason = f"case when t.{key} is null then 'gone' else 'changed' end"
         self.run(
             f"update import_changes c set kept = {reason} from import_changes d "
-            f"left join {quoted(table)} t on {_matches(self.session, shape, 't', 'd')} "
+            f"left join {quoted(table)} t on {references.matches(self.session, shape, 't', 'd')} "
             f"where d.ctid = c.ctid and {self._entries(table, 'updated')} and c.kept is null"
         )
         if total:
@@ -185,7 +169,7 @@ class _Work:
         self.run(
             "create temporary table undo_now on commit drop as select distinct on (c.key) "
             f"c.ctid as entry, c.key, c.before, null::text as reason from import_changes c "
-            f"join {table} t on {_matches(self.session, shape, 't', 'c')} "
+            f"join {table} t on {references.matches(self.session, shape, 't', 'c')} "
             f"where {self._entries(shape.name, 'updated')} and c.kept is null "
             f"and {shape.fingerprint('t', columns)} = c.print order by c.key, c.ctid desc"
         )
@@ -201,7 +185,7 @@ class _Work:
         done = self.run(
             f"update {table} t set {sets} from undo_now u "
             f"cross join lateral jsonb_populate_record(null::{table}, u.before) r "
-            f"where {_matches(self.session, shape, 't', 'u')} and u.reason is null"
+            f"where {references.matches(self.session, shape, 't', 'u')} and u.reason is null"
         )
         self.run(
             "update import_changes c set kept = u.reason from undo_now u "
@@ -229,7 +213,7 @@ class _Work:
         name = _undo(table)
         done = self.run(
             f"delete from {quoted(table)} t using {name} u "
-            f"where {_matches(self.session, shape, 't', 'u')} and u.reason is null"
+            f"where {references.matches(self.session, shape, 't', 'u')} and u.reason is null"
         )
         self.run(
             f"update import_changes c set kept = u.reason from {name} u "
@@ -257,7 +241,8 @@ class _Work:
             f"{keys}, case when t.{quoted(shape.key[0])} is null then 'gone' "
             f"when {shape.fingerprint('t')} <> c.print then 'changed' end as reason "
             f"from import_changes c left join {quoted(table)} t "
-            f"on {_matches(self.session, shape, 't', 'c')} where {self._entries(table, 'inserted')}"
+            f"on {references.matches(self.session, shape, 't', 'c')} "
+            f"where {self._entries(table, 'inserted')}"
         )
         self.run(f"create index on {name} ({quoted(shape.key[0])})")
         self.run(f"analyze {name}")
@@ -423,12 +408,3 @@ class _Work:
 
 def _undo(table: str) -> str:
     return f"undo_{table}"
-
-
-def _matches(session: Session, shape: Shape, alias: str, entry: str) -> str:
-    """Return the SQL that a row is the one an entry's key names."""
-    types = references.key_types(session, shape.name)
-    return " and ".join(
-        f"{alias}.{quoted(name)} = {entry}.key[{place}]::{types[name]}"
-        for place, name in enumerate(shape.key, 1)
-    )

@@ -41,7 +41,7 @@ def signed_orders(*, start: dt.date, end: dt.date, known_at: dt.datetime, curren
         last.c.ordered_on >= start,
         last.c.ordered_on < end,
     )
-    return valued(rows, to=currency, name="signed")
+    return valued(rows, to=currency, name="signed", known_at=known_at)
 
 
 def credited(signed: CTE) -> CTE:

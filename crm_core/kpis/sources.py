@@ -131,7 +131,7 @@ class Question:
             self.stood.c.amount.label("major"),
             stock_day.label("rate_day"),
         ).where(self.stood.c.kind == "open")
-        return valued(rows, to=self.currency, name="open_deals")
+        return valued(rows, to=self.currency, name="open_deals", known_at=self.as_of)
 
     def day_of(self, instant: Expression) -> Expression:
         """Return the company's calendar day of an instant, in SQL."""
@@ -239,7 +239,7 @@ def won_deals(question: Question) -> Select[Any]:
         closed.c.amount.label("major"),
         question.day_of(closed.c.closed_at).label("rate_day"),
     ).where(_in_period(question, closed.c.closed_at), closed.c.outcome == "won")
-    won = valued(rows, to=question.currency, name="won")
+    won = valued(rows, to=question.currency, name="won", known_at=question.as_of)
     return select(
         *_columns(
             kind="opportunity",

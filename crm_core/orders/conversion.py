@@ -59,20 +59,25 @@ def major(minor: Expression, currency: Expression) -> Expression:
     return cast(minor, _EXACT) / minor_per_major(currency)
 
 
-def valued(rows: Select[Any], *, to: str, name: str) -> CTE:
+def valued(rows: Select[Any], *, to: str, name: str, known_at: dt.datetime) -> CTE:
     """Return rows with their ``value``: minor units of currency ``to``, rounded once.
 
     The rows have columns ``major`` (decimal or null), ``currency`` and ``rate_day``. The value is
     null where the amount is, or where no rate is known for the pair on that day. The steps are
-    materialised, so that no rate is looked up twice for one row.
+    materialised, so that no rate is looked up twice for one row. Rates recorded after
+    ``known_at`` are not looked at.
     """
     given = rows.subquery(f"{name}_given")
     is_direct = (FxRate.base == given.c.currency) & (FxRate.quote == to)
     is_inverse = (FxRate.base == to) & (FxRate.quote == given.c.currency)
     rate = (
         select(FxRate.rate, is_direct.label("is_direct"))
-        .where(is_direct | is_inverse, FxRate.valid_from <= given.c.rate_day)
-        .order_by(is_direct.desc(), FxRate.valid_from.desc())
+        .where(
+            is_direct | is_inverse,
+            FxRate.valid_from <= given.c.rate_day,
+            FxRate.recorded_at <= known_at,
+        )
+        .order_by(is_direct.desc(), FxRate.valid_from.desc(), FxRate.recorded_at.desc())
         .limit(1)
         .lateral(f"{name}_rate")
     )
@@ -107,13 +112,17 @@ class Rates:
         return None if rate is None else convert(amount, rate=rate, to=self.to)
 
 
-def rates(session: Session, *, to: str, day: dt.date) -> Rates:
-    """Return every rate into currency ``to`` on a day, by one query."""
+def rates(session: Session, *, to: str, day: dt.date, known_at: dt.datetime) -> Rates:
+    """Return every rate into currency ``to`` on a day, as known at a time, by one query."""
     found = session.execute(
         select(FxRate.base, FxRate.quote, FxRate.rate)
         .ext(distinct_on(FxRate.base, FxRate.quote))
-        .where((FxRate.base == to) | (FxRate.quote == to), FxRate.valid_from <= day)
-        .order_by(FxRate.base, FxRate.quote, FxRate.valid_from.desc())
+        .where(
+            (FxRate.base == to) | (FxRate.quote == to),
+            FxRate.valid_from <= day,
+            FxRate.recorded_at <= known_at,
+        )
+        .order_by(FxRate.base, FxRate.quote, FxRate.valid_from.desc(), FxRate.recorded_at.desc())
     ).all()
     inverse = {quote: 1 / rate for base, quote, rate in found if base == to}
     direct = {base: rate for base, quote, rate in found if quote == to}

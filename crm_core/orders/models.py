@@ -16,6 +16,9 @@ from crm_core.opportunities.models import Opportunity
 from crm_core.people.models import User
 from crm_core.products.models import Product
 
+ALWAYS = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+"""When something was recorded that has been known as long as anybody can tell."""
+
 
 class Order(Base):
     """An order line as the company's system knew it from ``recorded_at`` on.
@@ -106,7 +109,11 @@ class Credit(Base):
 
 
 class FxRate(Base):
-    """Units of ``quote`` per unit of ``base`` from a day until the next row."""
+    """Units of ``quote`` per unit of ``base`` from a day until the next row.
+
+    A row of the same day with a later ``recorded_at`` corrects the earlier one. The default says
+    that the rate was always known.
+    """
 
     __tablename__ = "fx_rates"
     __table_args__ = (CheckConstraint("rate > 0", name="rate"),)
@@ -114,4 +121,7 @@ class FxRate(Base):
     base: Mapped[str] = mapped_column(Currency, primary_key=True)
     quote: Mapped[str] = mapped_column(Currency, primary_key=True)
     valid_from: Mapped[dt.date] = mapped_column(Date, primary_key=True)
+    recorded_at: Mapped[dt.datetime] = mapped_column(
+        Instant, primary_key=True, default=ALWAYS, server_default=str(ALWAYS)
+    )
     rate: Mapped[Decimal] = mapped_column(Numeric)

@@ -54,7 +54,7 @@ def targets(
         session, subject_kind=subject_kind, metric=metric, period=period, as_of=as_of
     )
     people = _people(session, scope) if subject_kind == "user" else None
-    converted = _in_currency(session, versions, to=currency)
+    converted = _in_currency(session, versions, to=currency, as_of=as_of)
     result = {}
     for subject_id, quotas in converted.items():
         if people is not None and subject_id not in people:
@@ -112,10 +112,12 @@ def _versions(
     return list(session.scalars(statement))
 
 
-def _in_currency(session: Session, quotas: list[Quota], *, to: str) -> Mapping[str, list[Version]]:
+def _in_currency(
+    session: Session, quotas: list[Quota], *, to: str, as_of: dt.datetime
+) -> Mapping[str, list[Version]]:
     """Return each subject's quotas in one currency, each at the rate of its first day."""
     foreign_days = {quota.period_start for quota in quotas if quota.currency != to}
-    by_day = {day: rates(session, to=to, day=day) for day in sorted(foreign_days)}
+    by_day = {day: rates(session, to=to, day=day, known_at=as_of) for day in sorted(foreign_days)}
     result: dict[str, list[Version]] = {}
     for quota in quotas:
         amount: Money | None = Money(quota.amount_minor, quota.currency)

@@ -26,7 +26,7 @@ from crm_core.records.tables import Shape
 MOST_EVENTS = 1_000
 TRACKED = frozenset({
     "company", "org_units", "users", "assignments", "accounts", "contacts", "campaigns", "leads",
-    "products", "stages", "subscriptions", "credits", "fx_rates",
+    "products", "stages", "subscriptions", "credits",
 })  # fmt: skip
 """Tables whose changes the database keeps as events; deals have events of their own."""
 

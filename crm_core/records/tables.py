@@ -37,7 +37,7 @@ _MODELS: dict[str, type[Base]] = {
     )
 }  # fmt: skip
 
-VERSIONED = frozenset({"activities", "orders", "quotas"})
+VERSIONED = frozenset({"activities", "fx_rates", "orders", "quotas"})
 """Corrected by a row with a later ``recorded_at``; the list shows the newest of each record."""
 
 APPEND_ONLY = frozenset({"opportunity_events"})

@@ -27,7 +27,6 @@ TRACKED = {
     "stages": "pipeline,stage",
     "subscriptions": "id",
     "credits": "order_id,user_id,kind",
-    "fx_rates": "base,quote,valid_from",
 }
 SEARCHED = ("accounts", "contacts")
 SECRET = "password_hash"
@@ -83,6 +82,11 @@ end $$
 def upgrade() -> None:
     """Apply this revision."""
     op.execute("create extension if not exists pg_trgm")
+    op.execute(
+        "alter table fx_rates add column recorded_at timestamptz not null "
+        "default '1970-01-01 00:00:00+00:00', drop constraint pk_fx_rates, "
+        "add constraint pk_fx_rates primary key (base, quote, valid_from, recorded_at)"
+    )
     for table in SEARCHED:
         op.execute(
             f"create index ix_{table}_similar on {table} using gin (lower(name) gin_trgm_ops)"
@@ -120,3 +124,11 @@ def downgrade() -> None:
     for table in SEARCHED:
         op.execute(f"drop index ix_{table}_similar")
     op.execute("drop extension if exists pg_trgm")
+    op.execute(
+        "delete from fx_rates f using fx_rates g where (f.base, f.quote, f.valid_from) = "
+        "(g.base, g.quote, g.valid_from) and f.recorded_at < g.recorded_at"
+    )
+    op.execute(
+        "alter table fx_rates drop constraint pk_fx_rates, "
+        "add constraint pk_fx_rates primary key (base, quote, valid_from), drop column recorded_at"
+    )

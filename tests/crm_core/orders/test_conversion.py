@@ -14,6 +14,7 @@ from crm_core.orders.conversion import half_even, major, rates, valued
 from crm_core.orders.models import FxRate
 
 DAY = dt.date(2026, 6, 30)
+NOW = dt.datetime(2026, 7, 1, tzinfo=dt.UTC)
 CHECKS = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -44,7 +45,7 @@ class TestValued:
             literal(currency, Text).label("currency"),
             literal(day, Date).label("rate_day"),
         )
-        found = session.scalar(select(valued(rows, to=to, name="priced").c.value))
+        found = session.scalar(select(valued(rows, to=to, name="priced", known_at=NOW).c.value))
         return None if found is None else int(found)
 
     def add(self, session, base, quote, day, rate):
@@ -73,10 +74,31 @@ class TestValued:
     def test_agrees_with_the_rates_in_memory(self, session):
         self.add(session, "EUR", "JPY", dt.date(2026, 1, 1), "161.37")
         self.add(session, "JPY", "USD", dt.date(2026, 1, 1), "0.0067")
-        held = rates(session, to="JPY", day=DAY)
+        held = rates(session, to="JPY", day=DAY, known_at=NOW)
         for currency in ("EUR", "USD", "JPY", "GBP"):
             ours = self.value(session, Decimal("123.45"), currency, to="JPY")
             twin = held.convert(from_major("123.45", currency))
             if currency == "JPY":
                 continue  # 123.45 yen are no amount in minor units
             assert ours == (None if twin is None else twin.minor)
+
+
+class TestCorrections:
+    def test_count_from_when_they_were_recorded(self, session):
+        learnt = dt.datetime(2026, 6, 20, tzinfo=dt.UTC)
+        session.add_all([
+            FxRate(base="EUR", quote="USD", valid_from=dt.date(2026, 6, 1), rate=Decimal("1.1")),
+            FxRate(base="EUR", quote="USD", valid_from=dt.date(2026, 6, 1), rate=Decimal("1.2"),
+                   recorded_at=learnt),
+        ])  # fmt: skip
+        session.flush()
+        for known_at, rate in ((learnt - dt.timedelta(seconds=1), "1.1"), (learnt, "1.2")):
+            held = rates(session, to="USD", day=DAY, known_at=known_at)
+            assert held.by_currency == {"EUR": Decimal(rate)}
+            rows = select(
+                literal(Decimal(100), Numeric).label("major"),
+                literal("EUR", Text).label("currency"),
+                literal(DAY, Date).label("rate_day"),
+            )
+            priced = valued(rows, to="USD", name="priced", known_at=known_at)
+            assert session.scalar(select(priced.c.value)) == Decimal(rate) * 10_000
