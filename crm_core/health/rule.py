@@ -1,0 +1,63 @@
+"""What a rule of data health is: what it looks at, what fails, and what rests on it.
+
+A rule counts the records it looks at (``checked``) and lists those that fail (``failing``: the
+record's key and what is wrong with it). It fails as a whole when more than ``tolerated`` of them
+do. The statements see ``:as_of``, ``:today`` (the company's day) and ``:currency`` (its own).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+Dimension = Literal["completeness", "validity", "freshness", "uniqueness", "anomaly"]
+Severity = Literal["critical", "warning"]
+Purpose = Literal["training", "pay"]
+DIMENSIONS: tuple[Dimension, ...] = (
+    "completeness", "validity", "freshness", "uniqueness", "anomaly",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule; every pair of texts is (zh-CN, English).
+
+    ``sources`` are the sources of metrics (``kpis/catalogue.py``) whose numbers rest on what it
+    checks. A critical rule that fails stops what ``blocks`` names.
+    """
+
+    id: str
+    dimension: Dimension
+    table: str
+    severity: Severity = "warning"
+    names: tuple[str, str]
+    remedies: tuple[str, str]
+    checked: str
+    failing: str
+    tolerated: Decimal = Decimal(0)
+    sources: tuple[str, ...] = ()
+    blocks: tuple[Purpose, ...] = ()
+
+    def name(self, locale: str) -> str:
+        """Return the name in the locale's language, English unless Chinese."""
+        return self.names[0 if locale.lower().startswith("zh") else 1]
+
+    def remedy(self, locale: str) -> str:
+        """Return what to do about it, in the locale's language."""
+        return self.remedies[0 if locale.lower().startswith("zh") else 1]
+
+
+DEAL_SOURCES = ("won_deals", "closed_deals", "won_cycles", "open_deals", "open_deals_due",
+          "open_deals_weighted", "deals_due_at_start")  # fmt: skip
+OPEN_SOURCES = ("open_deals", "open_deals_due", "open_deals_weighted")
+ORDER_SOURCES = ("orders", "orders_not_zero")
+OPEN_DEALS = "from opportunities where outcome is null and created_at <= :as_of"
+LAST_ORDERS = (
+    "(select distinct on (id) * from orders where recorded_at <= :as_of"
+    " order by id, recorded_at desc) o"
+)
+LAST_ACTIVITIES = (
+    "(select distinct on (id) * from activities where recorded_at <= :as_of"
+    " order by id, recorded_at desc) a"
+)
