@@ -6,9 +6,23 @@ kinds below are all that an interface needs to know to choose a status or an exi
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Literal
 
 Kind = Literal["not_found", "conflict", "not_allowed", "invalid"]
+
+
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    """Return text whose control characters are spelled out.
+
+    A file's names and values are quoted in messages; a terminal must not act on them.
+    """
+    return _UNSEEN.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
 class CrmError(Exception):
@@ -20,8 +34,8 @@ class CrmError(Exception):
     kind: ClassVar[Kind] = "invalid"
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = printable(message)
+        super().__init__(self.message)
 
 
 class NotFound(CrmError):
