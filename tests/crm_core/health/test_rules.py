@@ -101,8 +101,8 @@ PLANTS = {
     "orders_are_fresh": ("update orders set ordered_on = ordered_on - 60", "orders"),
     "scores_are_fresh": (
         "insert into predictions (opportunity_id, as_of, scored_at, model, model_version,"
-        " kind, base_value, contributions, reasons, abstained)"
-        " select 'd0-0', t, t, 'win_rate', '1', 'base_rate', 0, '{}', '[]', false"
+        " kind, p_win, base_value, contributions, reasons)"
+        " select 'd0-0', t, t, 'win_rate', '1', 'base_rate', 0.5, 0, '{}', '[]'"
         " from (select timestamptz '2026-06-10') x(t)",
         "predictions",
     ),
