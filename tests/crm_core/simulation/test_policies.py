@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -232,6 +233,15 @@ class TestLog:
 
 
 class TestFiles:
+    def test_of_the_documentation_is_understood(self, tmp_path: Path) -> None:
+        text = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text(encoding="utf-8")
+        example = text.split("YAML or JSON:\n")[1].split("\nConditions:")[0]
+        path = tmp_path / "policy.yaml"
+        path.write_text(textwrap.dedent(example), encoding="utf-8")
+        _, said = read(path)
+        assert said["kind"] == "ordered"
+        assert str(said["rules"]).count("when") == 2
+
     @pytest.mark.parametrize(
         ("content", "sentence"),
         [
