@@ -137,6 +137,7 @@ def _tell_report(
     batch.progress = None
     batch.counts = {name: asdict(value) for name, value in report.tables.items()}
     batch.findings = [asdict(finding) for finding in report.findings]
+    batch.delta = report.delta or None
     return batch
 
 

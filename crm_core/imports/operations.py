@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from crm_core import database
 from crm_core.imports import (
     batches,
+    cutover,
     encodings,
     identity,
     loader,
@@ -169,6 +170,7 @@ class _Run:
     sources: dict[str, list[str]] = field(default_factory=dict)
     profiles: dict[str, FileProfile] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    edited_here: dict[str, int] = field(default_factory=dict)
 
     def prepare(self, engine: Engine, name: str | Path | None) -> None:
         """Find the mapping, the files and the company whose calendar and currency hold."""
@@ -274,6 +276,8 @@ class _Run:
         """Judge and write every table, keep the batch, and return the report."""
         session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": LOCK})
         tracker = Tracker.start(session, self.running.id if self.running else 0)
+        if self.choice.since is not None:
+            self.edited_here = cutover.edited_here(session, self.choice.since)
         self.company.ensure(session, tracker)
         derived: dict[str, int] = {}
         if self.mapping.stages:
@@ -358,6 +362,7 @@ class _Run:
             profiles=list(self.profiles.values()),
             rejected_files=files,
             derived=derived,
+            delta=self._delta(session, stages),
         )
         if self.running is not None:
             if already and report.changed == 0 and not self.is_queued:
@@ -367,6 +372,12 @@ class _Run:
                 batches.commit(session, self.running, report, self.mapping_name, tracker)
                 batches.keep_rejections(session, self.running, stages, self._label)
         return report
+
+    def _delta(self, session: Session, stages: list[Stage]) -> cutover.Delta:
+        """Return what changed since the earlier import that was named, by table."""
+        if self.choice.since is None:
+            return {}
+        return cutover.delta(session, self.choice.since, stages, self.edited_here)
 
     def _know_custom_fields(
         self,

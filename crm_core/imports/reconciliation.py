@@ -70,7 +70,11 @@ class Side:
 
 @dataclass(slots=True)
 class TableVerdict:
-    """One table counted twice. ``missing`` keys of the source are not in the store."""
+    """One table counted twice. ``missing`` keys of the source are not in the store.
+
+    ``rounding`` is, by currency, what rounding amounts of more decimals than the currency has may
+    have changed at most; a difference within it is none.
+    """
 
     table: str
     metric: str | None
@@ -80,6 +84,7 @@ class TableVerdict:
     explained: int
     source: Side
     store: Side
+    rounding: dict[str, Decimal] = field(default_factory=dict)
 
     @property
     def differences(self) -> list[str]:
@@ -91,9 +96,16 @@ class TableVerdict:
             )
         for what in ("keys", "amounts", "metric", "first", "last", "checksum"):
             ours, theirs = getattr(self.store, what), getattr(self.source, what)
-            if ours != theirs:
+            if ours != theirs and not self._is_rounding(ours, theirs):
                 found.append(f"{what}: source {_told(theirs)}, store {_told(ours)}")
         return found
+
+    def _is_rounding(self, ours: object, theirs: object) -> bool:
+        if not isinstance(ours, dict) or not isinstance(theirs, dict) or set(ours) != set(theirs):
+            return False
+        return all(
+            abs(ours[code] - theirs[code]) <= self.rounding.get(code, Decimal(0)) for code in ours
+        )
 
 
 @dataclass(slots=True)
@@ -129,6 +141,10 @@ class Reconciliation:
                 f"{', Σ ' + sums if sums else ''}"
             )
             found += [f"    {each}" for each in table.differences]
+            found += [
+                f"    rounding of amounts explains up to {code} {most:f}"
+                for code, most in table.rounding.items()
+            ]
         found.append("Source and store agree." if self.agrees else "Source and store differ.")
         return found
 
@@ -144,6 +160,7 @@ def _as_json(table: TableVerdict) -> dict[str, Any]:
     for side in ("source", "store"):
         for sums in ("amounts", "metric"):
             plain[side][sums] = {code: f"{value:f}" for code, value in plain[side][sums].items()}
+    plain["rounding"] = {code: f"{value:f}" for code, value in table.rounding.items()}
     return plain | {"differences": table.differences}
 
 
@@ -225,6 +242,7 @@ def _judge(
     )
     keys = staging.scalar(session, "select count(*) from counted_source")
     ours = "select s.* from counted_source s where s.k in (select k from counted_store)"
+    source = _side(session, ours, "amount", name, amount is not None)
     return TableVerdict(
         table=name,
         metric=METRICS.get(name),
@@ -232,9 +250,27 @@ def _judge(
         source_keys=keys,
         missing=missing,
         explained=missing if is_slice else min(missing, rejected),
-        source=_side(session, ours, "amount", name, amount is not None),
+        source=source,
         store=_side(session, "select * from counted_store", "minor", name, amount is not None),
+        rounding=_rounding(session, source),
     )
+
+
+def _rounding(session: Session, source: Side) -> dict[str, Decimal]:
+    """Return half a minor unit for each amount that had to be rounded, by currency."""
+    found = {}
+    for code in source.amounts:
+        digits = money.minor_digits(code)
+        rows = staging.scalar(
+            session,
+            "select count(*) from counted_source where currency = :code "
+            "and scale(trim_scale(amount)) > :digits",
+            code=code,
+            digits=digits,
+        )
+        if rows:
+            found[code] = (Decimal(rows) / 2).scaleb(-digits)
+    return found
 
 
 def _copy(session: Session, given: Given) -> None:

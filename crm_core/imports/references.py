@@ -8,6 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from crm_core import exchange
+from crm_core.imports.scratch import quoted
+from crm_core.imports.tracking import Shape
 
 _FOREIGN_KEYS = text(
     """
@@ -64,3 +66,12 @@ def to(session: Session, table: str) -> list[Reference]:
 def key_types(session: Session, table: str) -> dict[str, str]:
     """Return the SQL types of a table's primary key."""
     return {str(name): str(kind) for name, kind in session.execute(_TYPES, {"table": table})}
+
+
+def matches(session: Session, shape: Shape, alias: str, entry: str) -> str:
+    """Return the SQL that a row is the one that an entry of ``import_changes`` names."""
+    types = key_types(session, shape.name)
+    return " and ".join(
+        f"{alias}.{quoted(name)} = {entry}.key[{place}]::{types[name]}"
+        for place, name in enumerate(shape.key, 1)
+    )

@@ -106,6 +106,7 @@ class ImportReport:
     profiles: list[FileProfile]
     rejected_files: list[Path] = field(default_factory=list)
     derived: dict[str, int] = field(default_factory=dict)
+    delta: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def changed(self) -> int:
@@ -123,6 +124,7 @@ class ImportReport:
             "recorded_at": self.recorded_at.isoformat(),
             "tables": {name: asdict(counts) for name, counts in self.tables.items()},
             "derived": self.derived,
+            "delta": self.delta,
             "findings": [asdict(finding) for finding in self.findings],
             "rejections": [asdict(rejection) for rejection in self.rejections],
             "rejected_files": [str(path) for path in self.rejected_files],

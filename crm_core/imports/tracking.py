@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from crm_core import exchange
 from crm_core.database import run
 from crm_core.imports.scratch import literal, quoted
+from crm_core.imports.states import WrongState
 
 EVENTS = "opportunity_events"
 DEALS = "opportunities"
@@ -68,6 +69,22 @@ def shapes(session: Session) -> dict[str, Shape]:
         name: Shape(name, tuple(keys[name][place] for place in sorted(keys[name])), tuple(found))
         for name, found in columns.items()
     }
+
+
+def then(session: Session, batch: int, tracked: dict[str, list[str]]) -> dict[str, Shape]:
+    """Return the tables with those columns that a batch's fingerprints cover. Raises WrongState."""
+    found = {}
+    for name, shape in shapes(session).items():
+        covered = tracked.get(name, [])
+        gone = sorted(set(covered) - set(shape.columns))
+        if gone:
+            raise WrongState(
+                f"The table {name} has lost its columns {', '.join(gone)} since import {batch}; "
+                "what that import left can no longer be told."
+            )
+        if covered:
+            found[name] = Shape(name, shape.key, tuple(covered))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

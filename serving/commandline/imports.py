@@ -157,6 +157,9 @@ def _show(report: ImportReport) -> None:
         )
     for file in report.rejected_files:
         console.print(f"  rejected rows: {escape(str(file))}")
+    for name, changes in report.delta.items():
+        told = ", ".join(f"{rows:,} {what.replace('_', ' ')}" for what, rows in changes.items())
+        console.print(f"  since the earlier import, {name}: {told}")
     if report.already_imported:
         console.print("These files were imported before; every row was compared again.")
     if report.dry_run:

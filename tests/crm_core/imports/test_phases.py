@@ -9,7 +9,7 @@ import pytest
 from crm_core.imports.choice import Choice, ChoiceInvalid
 from crm_core.imports.reconciliation import reconcile_batch
 from crm_core.simulation import generate
-from tests.crm_core.imports.stores import NOW, bring, dump, one, undo
+from tests.crm_core.imports.stores import NOW, bring, dump, execute, one, undo
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +70,19 @@ class TestPhases:
     def test_refuse_a_table_there_is_not(self):
         with pytest.raises(ChoiceInvalid, match="no table"):
             chosen(only="acounts")
+
+
+def test_the_cut_over_says_what_changed_since_the_trial(engine, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "company.csv").write_text("name,currency,time_zone\nAcme,USD,UTC\n")
+    accounts = folder / "accounts.csv"
+    accounts.write_text("id,name\na1,One\na2,Two\na3,Three\na4,Four\n")
+    _, first = bring(engine, folder)
+    execute(engine, "update accounts set name = 'Vier' where id = 'a4'")
+    accounts.write_text("id,name\na1,One\na2,Zwei\na4,Four\na5,Five\n")
+    report, _ = bring(engine, folder, choice=chosen(since=first))
+    assert report.delta["accounts"] == {
+        "new": 1, "changed": 2, "unchanged": 1, "gone": 1, "edited_here": 1,
+    }  # fmt: skip
+    assert one(engine, "select delta->'accounts'->>'gone' from import_batches where id = 2") == "1"

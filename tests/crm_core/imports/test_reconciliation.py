@@ -57,3 +57,17 @@ def test_rejected_rows_explain_what_is_missing(engine, tmp_path):
     folder.rmdir()
     with pytest.raises(SourceGone):
         reconcile_batch(engine, number, at=NOW)
+
+
+def test_rounding_explains_what_it_can_and_no_more(engine, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "company.csv").write_text("name,currency,time_zone\nAcme,USD,UTC\n")
+    (folder / "accounts.csv").write_text("id,name\na1,Alpha\n")
+    (folder / "orders.csv").write_text(
+        "id,account_id,ordered_on,amount\no1,a1,2026-01-01,10.504\no2,a1,2026-01-02,7\n"
+    )
+    _, number = bring(engine, folder)
+    assert reconcile_batch(engine, number, at=NOW).agrees
+    execute(engine, "update orders set amount_minor = amount_minor + 1 where id = 'o2'")
+    assert not reconcile_batch(engine, number, at=NOW).agrees
