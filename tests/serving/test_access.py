@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from crm_core import exchange
 from crm_core.database import transaction, web_engine
 from tests.serving.conftest import NOON, OWNERS, PEOPLE, SEES, a_deal
+from tests.serving.work_routes import ABOUT_WORK
 
 HTML = {"accept": "text/html"}
 
@@ -21,6 +22,8 @@ ABOUT_ONE_DEAL = {
     ("GET", "/api/v1/opportunities/{opportunity_id}/score"),
     ("GET", "/api/v1/opportunities/{opportunity_id}/advice"),
     ("GET", "/deals/{opportunity_id}"),
+    ("GET", "/api/v1/opportunities/{opportunity_id}/stages"),
+    ("GET", "/deals/{opportunity_id}/work"),
 }
 ABOUT_ADVICE = {
     ("POST", "/api/v1/recommendations/{recommendation_id}/response"),
@@ -83,9 +86,16 @@ ABOUT_RECORDS = {
 }  # fmt: skip
 """Walked table by table in test_records_api.py."""
 MATRIX = (
-    ABOUT_RECORDS | ABOUT_IMPORTS | ABOUT_ONE_DEAL | ABOUT_ALL_DEALS | ABOUT_ADVICE
-    | ABOUT_NUMBERS | SIGNED_IN_ONLY | PUBLIC
-)  # fmt: skip
+    ABOUT_RECORDS
+    | ABOUT_IMPORTS
+    | ABOUT_ONE_DEAL
+    | ABOUT_ALL_DEALS
+    | ABOUT_ADVICE
+    | ABOUT_NUMBERS
+    | ABOUT_WORK
+    | SIGNED_IN_ONLY
+    | PUBLIC
+)
 
 
 def routes(app):
