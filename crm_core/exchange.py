@@ -65,6 +65,7 @@ def _one_of(name: str, *choices: str, required: bool = False) -> Column:
     return Column(name, "choice", required, None, choices)
 
 
+USER_ROLES = ("rep", "manager", "leader", "sales_ops", "finance", "data_scientist", "admin")
 FORECAST_CATEGORIES = ("pipeline", "best_case", "most_likely", "commit", "closed", "omitted")
 
 TABLES: tuple[Table, ...] = (
@@ -99,17 +100,7 @@ TABLES: tuple[Table, ...] = (
             _id("id", required=True),
             _must("name"),
             _must("email"),
-            _one_of(
-                "role",
-                "rep",
-                "manager",
-                "leader",
-                "sales_ops",
-                "finance",
-                "data_scientist",
-                "admin",
-                required=True,
-            ),
+            _one_of("role", *USER_ROLES, required=True),
             _id("org_unit_id", "org_units"),
             _id("manager_id", "users"),
             Column("hired_on", "date"),

@@ -23,6 +23,9 @@ from crm_core.records.models import CustomFieldVersion
 from crm_core.records.rows import Record
 from crm_core.records.tables import Shape, shape
 
+Version = CustomFieldVersion
+"""One version of a custom field."""
+
 KINDS = ("number", "date", "boolean", "category", "text")
 _UNKNOWN = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NAME = re.compile(r"x_[a-z0-9_]{1,60}")

@@ -11,10 +11,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from crm_core.records import custom_fields, upkeep
 from crm_core.records.access import Asker
-from crm_core.records.custom_fields import Definition, Rules
+from crm_core.records.custom_fields import Definition, Rules, Version
 from crm_core.records.duplicates import Candidate
 from crm_core.records.merging import Rule
-from crm_core.records.models import CustomFieldVersion
 from crm_core.records.tables import shape
 from crm_core.records.transfer import Wanted
 from serving import errors, performance
@@ -254,7 +253,7 @@ class FieldShown(FieldDefinition):
     user_id: str | None
 
     @classmethod
-    def of(cls, found: CustomFieldVersion) -> FieldShown:
+    def of(cls, found: Version) -> FieldShown:
         """Return the JSON of a version."""
         return cls(
             table=found.table_name, name=found.name, version=found.version, kind=found.kind,  # type: ignore[arg-type]

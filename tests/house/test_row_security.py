@@ -9,7 +9,7 @@ from crm_core.row_security import CLASSES
 
 LIFTED = {
     "crm_core/records/operations.py": 1,  # a key that is taken is taken
-    "crm_core/records/upkeep.py": 1,  # what a merged record leaves behind must be nothing
+    "crm_core/records/upkeep.py": 2,  # a visible record's past; all of a merged record
     "serving/coaching/recommend.py": 1,  # norms: what is usual in the company
     "serving/performance.py": 2,  # credit by the owner of the time
     "serving/scoring.py": 1,  # a live row has a training row's inputs

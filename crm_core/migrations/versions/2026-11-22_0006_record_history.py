@@ -29,7 +29,7 @@ TRACKED = {
     "credits": "order_id,user_id,kind",
 }
 SEARCHED = ("accounts", "contacts")
-SECRET = "password_hash"
+HIDDEN = "password_hash"
 
 KEY = """
 create function winward_record_key(fact jsonb, parts text, named text) returns text
@@ -57,15 +57,16 @@ begin
             coalesce(learnt, (j ->> 'created_at')::timestamptz, transaction_timestamp())),
       coalesce(learnt, (j ->> 'created_at')::timestamptz, transaction_timestamp()),
       j, who
-    from (select to_jsonb(n) - 'password_hash' as j from new_rows n) f;
+    from (select jsonb_strip_nulls(to_jsonb(n) - 'password_hash') as j
+          from new_rows n offset 0) f;  -- offset: make each row's JSON once
   elsif tg_op = 'UPDATE' then
     insert into record_events (table_name, key, occurred_at, recorded_at, changes, user_id)
     select tg_table_name, f.key, coalesce(happened, learnt, transaction_timestamp()),
       coalesce(learnt, transaction_timestamp()), d.changes, who
     from (select winward_record_key(to_jsonb(n), tg_argv[0], tg_table_name) as key,
-                 to_jsonb(n) - 'password_hash' as j from new_rows n) f
+                 to_jsonb(n) - 'password_hash' as j from new_rows n offset 0) f
     join (select winward_record_key(to_jsonb(o), tg_argv[0], tg_table_name) as key,
-                 to_jsonb(o) - 'password_hash' as j from old_rows o) b on b.key = f.key
+                 to_jsonb(o) - 'password_hash' as j from old_rows o offset 0) b on b.key = f.key
     cross join lateral (select jsonb_object_agg(e.key, e.value) as changes
                         from jsonb_each(f.j) e where b.j -> e.key is distinct from e.value) d
     where d.changes is not null;
@@ -95,11 +96,11 @@ def upgrade() -> None:
     op.execute(KEEP)
     for table, key in TRACKED.items():
         op.execute(
-            f"insert into record_events (table_name, key, occurred_at, recorded_at, changes) "
+            f"insert into record_events (table_name, key, occurred_at, recorded_at, changes) "  # noqa: S608 - our own names
             f"select '{table}', winward_record_key(j, '{key}', '{table}'), "
             f"coalesce((j ->> 'created_at')::timestamptz, 'epoch'), "
             f"coalesce((j ->> 'created_at')::timestamptz, 'epoch'), j "
-            f"from (select to_jsonb(t) - '{SECRET}' as j from {table} t) f"
+            f"from (select jsonb_strip_nulls(to_jsonb(t) - '{HIDDEN}') as j from {table} t) f"
         )
         for event, rows in (
             ("insert", "new table as new_rows"),
