@@ -15,7 +15,7 @@ import pandas as pd
 from benchmarks.compare import Comparison, by_turns
 from features.definitions import FEATURES
 from serving.champions import WIN_RATE, Champion
-from serving.scoring import explained
+from serving.scores import explained
 from training.bundle import Band, Bundle
 from training.parts import Encoder, LinearPart, TreePart
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -16,21 +16,17 @@ from crm_core.activities.views import Timeline
 from crm_core.advice import queries as advice
 from crm_core.advice import views
 from crm_core.advice.views import Choices, DealFilter, DealRow
-from crm_core.errors import Invalid
 from crm_core.money import Money
 from crm_core.opportunities import views as opportunities
 from crm_core.opportunities.views import Change, DealFacts, Participant, StageStep
-from crm_core.people import queries as people
 from crm_core.people.queries import Visibility
 from crm_core.settings import Settings
 from serving import scoring
-from serving.champions import Champion
+from serving.champions import Lineage
 from serving.explanations import Words
-from serving.scoring import ScoreView
+from serving.scores import ScoreView
 
-
-class FutureTime(Invalid):
-    """A question was asked as of a time that has not come yet."""
+MOST_IN_HINDSIGHT = 26
 
 
 def _none_if_empty(value: object) -> object:
@@ -80,13 +76,12 @@ class DealQuery(BaseModel):
 class DealLine:
     """A deal of the list with what the day makes of it.
 
-    ``days_silent`` counts company days since the last contact, or since the deal was created
-    when ``was_touched`` is false; None for a closed deal.
+    ``days_silent`` counts company days since the last contact; None when no contact was ever
+    recorded, and for a closed deal.
     """
 
     deal: DealRow
     days_silent: int | None
-    was_touched: bool
     is_overdue: bool
     next_action: Words | None = None
 
@@ -104,7 +99,10 @@ class DealsView:
 
 @dataclass(frozen=True, slots=True)
 class PastScore:
-    """A probability given on an earlier day: the last one of that company day."""
+    """A probability given on an earlier day: the last one of that company day.
+
+    ``is_hindsight``: it was not given then, and its model knew what came after.
+    """
 
     day: dt.date
     as_of: dt.datetime
@@ -113,6 +111,7 @@ class PastScore:
     high: float | None
     model_version: str
     kind: str
+    is_hindsight: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +125,7 @@ class DealView:
     participants: tuple[Participant, ...]
     timeline: Timeline
     past_scores: tuple[PastScore, ...]
+    hindsight_scores: tuple[PastScore, ...] = ()
 
 
 def list_deals(
@@ -141,7 +141,7 @@ def list_deals(
         limit=query.limit,
         as_of=as_of,
     )
-    zone = _zone(session)
+    zone = scoring.zone_of(session)
     return DealsView(
         lines=tuple(_line(row, zone=zone, as_of=as_of) for row in found.rows),
         next_cursor=found.next_cursor,
@@ -156,7 +156,7 @@ def one_deal(
 ) -> DealView:
     """Return the facts and history of one deal. Raises NoSuchDeal."""
     facts = opportunities.deal(session, opportunity_id, visibility=visibility)
-    zone = _zone(session)
+    zone = scoring.zone_of(session)
     timeline = activities.timeline(session, facts.id, as_of=as_of)
     return DealView(
         line=_line(
@@ -178,27 +178,24 @@ def score(
     opportunity_id: str,
     *,
     visibility: Visibility,
-    champion: Champion | None,
+    models: Lineage,
     settings: Settings,
-    as_of: dt.datetime | None,
+    as_of: dt.datetime,
     now: dt.datetime,
+    in_hindsight: bool = False,
 ) -> ScoreView:
     """Return what is said of a visible deal now, or as it would have been at an earlier time.
 
-    Raises NoSuchDeal and FutureTime.
+    What is said now is kept if it is new; a replay changes nothing. Raises NoSuchDeal.
     """
     facts = opportunities.deal(session, opportunity_id, visibility=visibility)
-    asked = now if as_of is None else as_of
-    if asked > now:
-        raise FutureTime("as_of lies in the future; ask about now or an earlier time.")
-    return scoring.score_one(
-        session,
-        opportunity_id=facts.id,
-        as_of=asked,
-        champion=champion,
-        settings=settings,
-        scored_at=now,
-    )
+    view = scoring.score_one(
+        session, opportunity_id=facts.id, as_of=as_of, models=models, settings=settings,
+        in_hindsight=in_hindsight,
+    )  # fmt: skip
+    if as_of == now:
+        scoring.write_if_new(session, view, scored_at=now)
+    return view
 
 
 def score_of_open(
@@ -206,35 +203,94 @@ def score_of_open(
     opportunity_id: str,
     *,
     visibility: Visibility,
-    champion: Champion | None,
+    models: Lineage,
     settings: Settings,
     now: dt.datetime,
 ) -> ScoreView | None:
-    """Return the present score of an open deal; None for a closed one, whose outcome is known.
-
-    Asked before the deal's past scores are read, so that they end with this one.
-    """
+    """Return the present score of an open deal; None for a closed one, whose outcome is known."""
     if opportunities.deal(session, opportunity_id, visibility=visibility).outcome is not None:
         return None
-    return scoring.score_one(
-        session, opportunity_id=opportunity_id, as_of=now, champion=champion, settings=settings,
-        scored_at=now,
+    return score(
+        session, opportunity_id, visibility=visibility, models=models, settings=settings,
+        as_of=now, now=now,
     )  # fmt: skip
 
 
-def _zone(session: Session) -> ZoneInfo:
-    row = people.company_or_none(session)
-    return ZoneInfo(row.time_zone if row else "UTC")
+def with_hindsight(
+    session: Session,
+    view: DealView,
+    *,
+    models: Lineage,
+    settings: Settings,
+    now: dt.datetime,
+) -> DealView:
+    """Return the deal with what today's model would have said before the first score was given.
+
+    At its creation, its stages' beginnings and each Monday, from the facts known then. It is
+    told beside what was said, never instead, and kept nowhere.
+    """
+    if models.current is None:
+        return view
+    zone = scoring.zone_of(session)
+    until = view.past_scores[0].as_of if view.past_scores else view.facts.closed_at or now
+    told = scoring.score_moments(
+        session,
+        opportunity_id=view.facts.id,
+        moments=_landmarks(view, until=until, zone=zone),
+        models=models,
+        settings=settings,
+        in_hindsight=True,
+    )
+    scores = [_past(each, zone) for each in told if each.p_win is not None]
+    by_day = {each.day: each for each in scores}
+    return replace(view, hindsight_scores=tuple(by_day.values()))
+
+
+def _landmarks(view: DealView, *, until: dt.datetime, zone: ZoneInfo) -> list[dt.datetime]:
+    """Return the times worth asking about before ``until``, oldest first, not too many."""
+    first = view.facts.created_at
+    entered = {each.occurred_at for each in view.changes if each.field == "stage"}
+    day = first.astimezone(zone).date()
+    monday = day + dt.timedelta(days=7 - day.weekday())
+    weeks = max(0, (until.astimezone(zone).date() - monday).days // 7 + 1)
+    mondays = {
+        dt.datetime.combine(monday + dt.timedelta(weeks=week), dt.time(), tzinfo=zone)
+        for week in range(weeks)
+    }
+    found = sorted(each for each in {first, *entered, *mondays} if first <= each < until)
+    step = -(-len(found) // MOST_IN_HINDSIGHT)
+    return found[::step] if step > 1 else found
+
+
+def over_time(session: Session, view: DealView, score: ScoreView | None) -> tuple[PastScore, ...]:
+    """Return what was said on each day with what is said now, after what hindsight adds."""
+    zone = scoring.zone_of(session)
+    said = {each.day: each for each in view.past_scores}
+    if score is not None and score.p_win is not None:
+        now = _past(score, zone)
+        said[now.day] = now
+    before = (each for each in view.hindsight_scores if each.day not in said)
+    return (*before, *said.values())
+
+
+def _past(view: ScoreView, zone: ZoneInfo) -> PastScore:
+    assert view.p_win is not None
+    return PastScore(
+        day=view.as_of.astimezone(zone).date(), as_of=view.as_of, p_win=view.p_win, low=view.low,
+        high=view.high, model_version=view.model_version or "", kind=view.kind,
+        is_hindsight=view.hindsight is not None,
+    )  # fmt: skip
 
 
 def _line(row: DealRow, *, zone: ZoneInfo, as_of: dt.datetime) -> DealLine:
     today = as_of.astimezone(zone).date()
-    since = (row.touched_at or row.created_at).astimezone(zone).date()
     is_open = row.outcome is None
+    silent = None
+    if is_open and row.touched_at is not None:
+        silent = max(0, (today - row.touched_at.astimezone(zone).date()).days)
     return DealLine(
         deal=row,
-        days_silent=max(0, (today - since).days) if is_open else None,
-        was_touched=row.touched_at is not None,
+        days_silent=silent,
         is_overdue=is_open and row.expected_close_on is not None and row.expected_close_on < today,
     )
 

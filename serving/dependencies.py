@@ -9,8 +9,9 @@ import datetime as dt
 import secrets
 from collections.abc import Iterator
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
@@ -19,10 +20,12 @@ from crm_core.audit.operations import Origin, set_origin
 from crm_core.database import set_now, set_scope, transaction
 from crm_core.people import queries as people
 from crm_core.people.queries import Viewer, Visibility
+from crm_core.periods import FiscalCalendar
 from crm_core.settings import Settings
 from serving import languages, security
-from serving.champions import Champion, Champions
+from serving.champions import Champion, Champions, Lineage
 from serving.languages import Language
+from serving.moments import read_moment
 
 
 def get_engine(request: Request) -> Engine:
@@ -160,10 +163,39 @@ def find_champion(request: Request, now: Now) -> Champion | None:
     return champions.current(at=now)
 
 
+def find_lineage(request: Request, now: Now) -> Lineage:
+    """Return the promoted win-rate model with those it replaced, for questions of the past."""
+    champions: Champions = request.app.state.champions
+    return champions.lineage(at=now)
+
+
+def find_moment(
+    session: SessionOfRequest,
+    now: Now,
+    as_of: Annotated[
+        str | None,
+        Query(
+            max_length=40,
+            description="Replay: only what had happened and was known then. An ISO 8601 time; a "
+            "date is 00:00 of it at the company, as is a time without an offset read there. "
+            "Default: now.",
+        ),
+    ] = None,
+) -> dt.datetime:
+    """Return the time that a question is about. Raises NotATime."""
+    if as_of is None:
+        return now
+    row = people.company_or_none(session)
+    calendar = FiscalCalendar(ZoneInfo(row.time_zone if row else "UTC"))
+    return read_moment(as_of, calendar=calendar, now=now)
+
+
 SignedIn = Annotated[Viewer, Depends(require_viewer)]
 MaybeSignedIn = Annotated[Viewer | None, Depends(find_viewer)]
 May = Annotated[Visibility, Depends(find_visibility)]
 Reads = Annotated[Language, Depends(choose_language)]
 Promoted = Annotated[Champion | None, Depends(find_champion)]
+Models = Annotated[Lineage, Depends(find_lineage)]
+Moment = Annotated[dt.datetime, Depends(find_moment)]
 Configured = Annotated[Settings, Depends(get_settings)]
 Store = Annotated[Engine, Depends(get_engine)]

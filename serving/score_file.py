@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from serving.scoring import NO_MODEL, ScoreView
+from serving.scores import ScoreView
 
 MOST_REASONS = 5
 COLUMNS = (
@@ -54,15 +54,19 @@ def as_frame(
     return frame.astype({**kinds, "abstained": "bool"})
 
 
-def summary(views: Sequence[ScoreView], *, version: str | None) -> dict[str, int | str | None]:
-    """Return how many deals were scored in which way, and by which version."""
+def summary(views: Sequence[ScoreView]) -> dict[str, int | str | None]:
+    """Return how many deals were scored in which way, by which versions, and why none was."""
     kinds = Counter(view.kind for view in views)
+    versions = dict.fromkeys(view.model_version for view in views if view.row_hash is not None)
+    silent = Counter(view.abstained.en for view in views if view.abstained is not None)
     return {
         "deals": len(views),
         "scored_by_model": kinds["model"],
         "scored_by_base_rate": kinds["base_rate"],
         "abstained": kinds["none"],
-        "model_version": version,
+        "in_hindsight": sum(view.hindsight is not None for view in views),
+        "model_version": ", ".join(str(each) for each in versions) or None,
+        "why_none": silent.most_common(1)[0][0] if silent and not versions else None,
     }
 
 
@@ -72,8 +76,13 @@ def lines(told: dict[str, int | str | None], *, out: Path | None) -> list[str]:
         f"{told['deals']} deals: {told['scored_by_model']} scored by the model, "
         f"{told['scored_by_base_rate']} by the base rate, {told['abstained']} without a number."
     ]
-    if told["model_version"] is None:
-        said.append(NO_MODEL.en)
+    if told["in_hindsight"]:
+        said.append(
+            f"{told['in_hindsight']} in hindsight: the model learnt from what came later; they are "
+            "not written down."
+        )
+    if told["why_none"] is not None:
+        said.append(str(told["why_none"]))
     if out is not None:
         said.append(f"Written to {out}.")
     return said

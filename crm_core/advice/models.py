@@ -32,13 +32,16 @@ class Prediction(Base):
     ``kind`` is ``model``, ``base_rate`` or ``none`` (abstained; ``p_win`` is null and
     ``abstained`` says what is missing). ``margin`` is the served log-odds, to which
     ``base_value`` and ``contributions`` (feature group → log-odds) sum exactly. ``reasons`` are
-    the facts shown in words. ``row_hash`` identifies the feature row.
+    the facts shown in words. ``row_hash`` identifies the feature row. ``model_as_of`` is the time
+    whose facts the model was trained on: what a later one would have said is hindsight, which no
+    number of the past may rest on, and is refused.
     """
 
     __tablename__ = "predictions"
     __table_args__ = (
         CheckConstraint("kind in ('model','base_rate','none')", name="kind"),
         CheckConstraint("(p_win is null) = (kind = 'none')", name="abstains_without_a_number"),
+        CheckConstraint("model_as_of <= as_of", name="not_in_hindsight"),
         Index("ix_predictions_opportunity", "opportunity_id", "as_of"),
     )
 
@@ -46,6 +49,7 @@ class Prediction(Base):
     opportunity_id: Mapped[str] = mapped_column(ForeignKey(Opportunity.id))
     model: Mapped[str] = mapped_column(String(24))
     model_version: Mapped[str] = mapped_column(Text)
+    model_as_of: Mapped[dt.datetime | None] = mapped_column(Instant)
     as_of: Mapped[dt.datetime] = mapped_column(Instant)
     scored_at: Mapped[dt.datetime] = mapped_column(Instant)
     kind: Mapped[str] = mapped_column(String(12))

@@ -58,6 +58,7 @@ class NewPrediction:
     reasons: list[Any]
     abstained: str | None = None
     row_hash: str | None = None
+    model_as_of: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

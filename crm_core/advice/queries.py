@@ -7,17 +7,22 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Text, any_, literal, select, true
+from sqlalchemy import Text, and_, any_, exists, literal, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.orm import Session
 
+from crm_core.activities.models import Activity
 from crm_core.advice.models import (
     AdviceDecision,
     Prediction,
     Recommendation,
     RecommendationResponse,
 )
-from crm_core.opportunities.models import Opportunity
+from crm_core.opportunities.models import (
+    Opportunity,
+    OpportunityContact,
+    OpportunityEvent,
+)
 from crm_core.people.queries import Visibility
 
 
@@ -96,6 +101,45 @@ def predictions_over_time(
         .order_by(Prediction.as_of, Prediction.id.desc())
     )
     return list(rows)
+
+
+def is_newly_told(
+    session: Session, opportunity_id: str, *, model: str, version: str, as_of: dt.datetime
+) -> bool:
+    """Return whether a present score of the deal says something the newest kept one does not.
+
+    It does if another version gave that one, or if a fact of the deal (an event, an activity, a
+    contact) became known between the two. That days went by is left to the nightly scores.
+    """
+    newest = session.execute(
+        select(Prediction.model_version, Prediction.as_of)
+        .where(
+            Prediction.opportunity_id == opportunity_id,
+            Prediction.model == model,
+            Prediction.as_of <= as_of,
+        )
+        .order_by(Prediction.as_of.desc(), Prediction.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if newest is None or newest.model_version != version:
+        return True
+
+    def appeared(happened: Any, recorded: Any) -> Any:  # noqa: ANN401 - columns
+        return and_(
+            happened <= as_of,
+            recorded <= as_of,
+            or_(happened > newest.as_of, recorded > newest.as_of),
+        )
+
+    facts = [
+        exists().where(each.opportunity_id == opportunity_id, appeared(happened, recorded))
+        for each, happened, recorded in (
+            (OpportunityEvent, OpportunityEvent.occurred_at, OpportunityEvent.recorded_at),
+            (Activity, Activity.occurred_at, Activity.recorded_at),
+            (OpportunityContact, OpportunityContact.added_at, OpportunityContact.added_at),
+        )
+    ]
+    return bool(session.scalar(select(or_(*facts))))
 
 
 def visible_deals(

@@ -166,10 +166,7 @@ SORTS: dict[str, _Sort] = {
     "amount": _Sort(lambda _: _major(), Decimal),
     "close": _Sort(lambda _: Opportunity.expected_close_on.expression, dt.date.fromisoformat),
     "created": _Sort(lambda _: Opportunity.created_at.expression, dt.datetime.fromisoformat),
-    "touched": _Sort(
-        lambda as_of: func.coalesce(_touched(as_of), Opportunity.created_at),
-        dt.datetime.fromisoformat,
-    ),
+    "touched": _Sort(_touched, dt.datetime.fromisoformat),
     "p_win": _Sort(_p_win, float),
 }
 """What the list can be ordered by; a leading ``-`` turns the order round. Unknowns come last."""

@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from serving import errors, performance
-from serving.dependencies import May, Now, Reads, SessionOfRequest
+from serving.dependencies import May, Moment, Reads, SessionOfRequest
 from serving.performance import Tile
 from serving.security import SIGNED_IN, allow
 
@@ -19,7 +19,6 @@ PeriodName = Annotated[
     str | None,
     Query(max_length=10, description="2026, 2026-Q4, 2026-11 or 2026-W47; default: this quarter."),
 ]
-Asked = Annotated[AwareDatetime | None, Query(description="Replay of an earlier time.")]
 Lang = Annotated[Literal["en", "zh"] | None, Query(description="Language of the words.")]
 
 
@@ -37,6 +36,7 @@ class Kpi(BaseModel):
     reason: str | None = Field(description="Why there is no value.")
     rows: int
     excluded: int = Field(description="Rows among them that have no value of their own.")
+    unsound: list[str] = Field(description="Failing rules of data health that it rests on.")
 
     @classmethod
     def of(cls, tile: Tile, *, language: str) -> Kpi:
@@ -46,7 +46,7 @@ class Kpi(BaseModel):
             formula=tile.formula.text(language), value=tile.value, unit=tile.unit,
             currency=tile.currency, direction=tile.direction,
             reason=tile.reason.text(language) if tile.reason else None, rows=tile.rows,
-            excluded=tile.excluded,
+            excluded=tile.excluded, unsound=[name.text(language) for name in tile.unsound],
         )  # fmt: skip
 
 
@@ -83,11 +83,10 @@ class KpiWithRows(BaseModel):
 @router.get("")
 @allow(SIGNED_IN)
 def read_kpis(
-    session: SessionOfRequest, may: May, now: Now, language: Reads, period: PeriodName = None,
-    as_of: Asked = None, lang: Lang = None,  # noqa: ARG001 - read by Reads
+    session: SessionOfRequest, may: May, asked: Moment, language: Reads,
+    period: PeriodName = None, lang: Lang = None,  # noqa: ARG001 - read by Reads
 ) -> Summary:  # fmt: skip
     """Return the metrics of everybody you may see (a rep: their own)."""
-    asked = performance.not_in_the_future(as_of, now=now)
     chosen = performance.period_named(session, period, as_of=asked)
     found = performance.rep_summary(session, visibility=may, period=chosen, as_of=asked)
     kpis = [Kpi.of(tile, language=language.tag) for tile in found.tiles]
@@ -97,14 +96,13 @@ def read_kpis(
 @router.get("/{metric}/rows")
 @allow(SIGNED_IN)
 def read_kpi_rows(
-    metric: Annotated[str, Path(max_length=40)], session: SessionOfRequest, may: May, now: Now,
-    language: Reads, period: PeriodName = None, as_of: Asked = None,
+    metric: Annotated[str, Path(max_length=40)], session: SessionOfRequest, may: May,
+    asked: Moment, language: Reads, period: PeriodName = None,
     limit: Annotated[int, Query(ge=1, le=performance.MOST_ROWS)] = 100,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     lang: Lang = None,  # noqa: ARG001 - read by Reads
 ) -> KpiWithRows:  # fmt: skip
     """Return a metric with the rows it was computed from, latest day first."""
-    asked = performance.not_in_the_future(as_of, now=now)
     found = performance.metric_rows(
         session, metric, visibility=may, as_of=asked, limit=limit, offset=offset,
         period=performance.period_named(session, period, as_of=asked),

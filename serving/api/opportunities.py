@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime
 
 from serving import deals, errors
 from serving.addresses import ByPart
 from serving.api.schemas import Deal, DealPage, Score
 from serving.deals import DealQuery
-from serving.dependencies import Configured, May, Now, Promoted, Reads, SessionOfRequest
+from serving.dependencies import Configured, May, Models, Moment, Now, Reads, SessionOfRequest
 from serving.security import SIGNED_IN, allow
 
 router = APIRouter(
@@ -25,9 +24,12 @@ DealId = Annotated[
         "and .. even when they are encoded, so the ids . and .. are written ~. and ~.. here."
     ),
 ]
-Asked = Annotated[
-    AwareDatetime | None,
-    Query(description="Replay: only what had happened and was known then. Default: now."),
+Hindsight = Annotated[
+    bool,
+    Query(
+        description="Answer with today's model although it learnt from what came after as_of; "
+        "the answer then says so in hindsight."
+    ),
 ]
 Lang = Annotated[Literal["en", "zh"] | None, Query(description="Language of the words.")]
 
@@ -43,20 +45,31 @@ def list_opportunities(
 
 @router.get("/{opportunity_id}")
 @allow(SIGNED_IN)
-def read_opportunity(opportunity_id: DealId, session: SessionOfRequest, may: May, now: Now) -> Deal:
+def read_opportunity(
+    opportunity_id: DealId, session: SessionOfRequest, may: May, models: Models,
+    settings: Configured, now: Now,
+    hindsight: Annotated[
+        bool,
+        Query(description="Also say what today's model would have said before the first score."),
+    ] = False,
+) -> Deal:  # fmt: skip
     """Return one deal: facts, what changed when, activities, contacts, earlier probabilities."""
-    return Deal.of(deals.one_deal(session, opportunity_id, visibility=may, as_of=now))
+    view = deals.one_deal(session, opportunity_id, visibility=may, as_of=now)
+    if hindsight:
+        view = deals.with_hindsight(session, view, models=models, settings=settings, now=now)
+    return Deal.of(view)
 
 
 @router.get("/{opportunity_id}/score")
 @allow(SIGNED_IN)
 def read_score(
-    opportunity_id: DealId, session: SessionOfRequest, may: May, champion: Promoted,
-    settings: Configured, now: Now, language: Reads, as_of: Asked = None, lang: Lang = None,  # noqa: ARG001 - lang is read by Reads, declared for the reference
+    opportunity_id: DealId, session: SessionOfRequest, may: May, models: Models,
+    settings: Configured, now: Now, asked: Moment, language: Reads,
+    with_current_model: Hindsight = False, lang: Lang = None,  # noqa: ARG001 - lang is read by Reads, declared for the reference
 ) -> Score:  # fmt: skip
     """Return the probability that the deal is won, with reasons that add up to it."""
     view = deals.score(
-        session, opportunity_id, visibility=may, champion=champion, settings=settings,
-        as_of=as_of, now=now,
+        session, opportunity_id, visibility=may, models=models, settings=settings,
+        as_of=asked, now=now, in_hindsight=with_current_model,
     )  # fmt: skip
     return Score.of(view, language=language.tag)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from crm_core import money
 from crm_core.opportunities import views as opportunities
 from serving.deals import DealLine, DealsView, DealView
-from serving.scoring import ScoreView
+from serving.scores import ScoreView
 
 
 class _Plain(BaseModel):
@@ -58,7 +58,9 @@ class DealSummary(_Plain):
     closed_at: dt.datetime | None
     outcome: str | None
     last_contact_at: dt.datetime | None
-    days_silent: int | None = Field(description="Company days without contact; null when closed.")
+    days_silent: int | None = Field(
+        description="Company days since the last contact; null when there was none, or when closed."
+    )
     score: GivenScore | None
 
     @classmethod
@@ -139,7 +141,7 @@ class Activity(_Plain):
 
 
 class PastScore(_Plain):
-    """The last probability given on a company day."""
+    """The last probability given on a company day, or worked out in hindsight for it."""
 
     day: dt.date
     as_of: dt.datetime
@@ -148,6 +150,9 @@ class PastScore(_Plain):
     high: float | None
     kind: str
     model_version: str
+    is_hindsight: bool = Field(
+        description="Whether the model had learnt from what came after; nobody was told it then."
+    )
 
 
 class Deal(DealSummary):
@@ -165,7 +170,10 @@ class Deal(DealSummary):
     contacts: list[Participant]
     activities: list[Activity]
     activities_total: int
-    past_scores: list[PastScore]
+    past_scores: list[PastScore] = Field(description="What was said then.")
+    hindsight_scores: list[PastScore] = Field(
+        description="What today's model would have said before; only with hindsight=true."
+    )
 
     @classmethod
     def of(cls, view: DealView) -> Deal:  # type: ignore[override]
@@ -183,6 +191,7 @@ class Deal(DealSummary):
                 "activities": view.timeline.rows,
                 "activities_total": view.timeline.total,
                 "past_scores": view.past_scores,
+                "hindsight_scores": view.hindsight_scores,
             }
         )
 
@@ -235,7 +244,10 @@ class Score(BaseModel):
     p_win_in_period: float | None
     low: float | None
     high: float | None
-    n_similar: int | None
+    n_similar: int | None = Field(
+        description="Deals that the bounds rest on: for a model later ones with such scores, for a "
+        "base rate all closed ones."
+    )
     median_days_to_close: float | None
     horizon: str
     model_version: str | None
@@ -244,6 +256,9 @@ class Score(BaseModel):
     effects: list[Effect]
     reasons: list[Reason]
     note: str | None
+    hindsight: str | None = Field(
+        description="Said where the model had learnt from what came after as_of."
+    )
     abstained: str | None
 
     @classmethod
@@ -274,5 +289,6 @@ class Score(BaseModel):
                 for each in view.reasons
             ],
             note=view.note.text(language) if view.note else None,
+            hindsight=view.hindsight.text(language) if view.hindsight else None,
             abstained=view.abstained.text(language) if view.abstained else None,
         )  # fmt: skip

@@ -65,13 +65,13 @@ def _promote(urls: dict[str, str], settings: Settings, version: str) -> tuple[st
 
 def _score(engine: Engine, settings: Settings, *, now: dt.datetime) -> None:
     from serving import scoring
-    from serving.champions import load
+    from serving.champions import lineage
 
     scoring.score_many(
         engine,
         opportunity_ids=None,
         as_of=now,
-        champion=load(settings.models_folder),
+        models=lineage(settings.models_folder),
         settings=settings,
         scored_at=now,
     )

@@ -214,15 +214,22 @@ def score(
     locale: str = typer.Option(
         "en", callback=parse_locale, help="Language of the reasons: en or zh-CN (zh for short)."
     ),
+    with_current_model: bool = typer.Option(
+        False,
+        "--with-current-model",
+        help="Use today's model although it learnt from what came after T; each row then says so, "
+        "and none of those is written down.",
+    ),
     as_json: bool = AS_JSON,
 ) -> None:
     """Score every deal open as of T with its reasons; write them down, and to F if given.
 
+    The newest served version that had been trained by T answers; before the first there is none.
     A row that cannot be scored has empty numbers, abstained is true and reason_1 says what is
     missing. p_win_in_period and median_days_to_close are empty until a model estimates them.
     """
     from serving import score_file, scoring, table_file
-    from serving.champions import load
+    from serving.champions import lineage
     from serving.commandline.pairs import NotPairs, read_pairs
 
     if pairs is not None and as_of is not None:
@@ -230,29 +237,25 @@ def score(
     if out is not None:
         table_file.check_target(out)
     with _opened() as opened:
-        champion = load(opened.settings.models_folder)
+        common: dict[str, Any] = {
+            "models": lineage(opened.settings.models_folder),
+            "settings": opened.settings,
+            "scored_at": opened.now,
+            "in_hindsight": with_current_model,
+        }
         with opened.steps.step("Score deals"):
             if pairs is not None:
-                views = scoring.score_pairs(
-                    opened.engine,
-                    read_pairs(pairs, calendar=opened.calendar, now=opened.now),
-                    champion=champion,
-                    settings=opened.settings,
-                    scored_at=opened.now,
-                )
+                asked = read_pairs(pairs, calendar=opened.calendar, now=opened.now)
+                views = scoring.score_pairs(opened.engine, asked, **common)
             else:
+                moment = opened.moment(as_of)
                 views = scoring.score_many(
-                    opened.engine,
-                    opportunity_ids=None,
-                    as_of=opened.moment(as_of),
-                    champion=champion,
-                    settings=opened.settings,
-                    scored_at=opened.now,
+                    opened.engine, opportunity_ids=None, as_of=moment, **common
                 )
         if out is not None:
             zone = opened.calendar.time_zone
             table_file.write(score_file.as_frame(views, time_zone=zone, locale=locale), out)
-    summary = score_file.summary(views, version=None if champion is None else champion.version)
+    summary = score_file.summary(views)
     _tell(summary, as_json=as_json, lines=score_file.lines(summary, out=out))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from serving.deals import PastScore
 from serving.explanations import Words, sigmoid
-from serving.scoring import ScoreView
+from serving.scores import ScoreView
 
 SCALES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 """Tops of an axis whose half is round too."""
@@ -52,9 +52,13 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Probability over time: the line, the band where there is one, ticks of both axes."""
+    """Probability over time, with the band where there is one and the ticks of both axes.
+
+    ``path`` is what was said, ``hindsight`` what today's model would have said before.
+    """
 
     path: str
+    hindsight: str
     band: str
     dots: tuple[Dot, ...]
     levels: tuple[tuple[float, float], ...]
@@ -120,14 +124,20 @@ def line(scores: Sequence[PastScore]) -> Line | None:
         Dot(100 * (each.day - first).days / span if len(scores) > 1 else 50, y(each.p_win), each)
         for each in scores
     )
-    banded = [dot for dot in dots if dot.score.low is not None and dot.score.high is not None]
+    given = [dot for dot in dots if not dot.score.is_hindsight]
+    banded = [dot for dot in given if dot.score.low is not None and dot.score.high is not None]
     upper = [f"{dot.x:.2f},{y(dot.score.high or 0):.2f}" for dot in banded]
     lower = [f"{dot.x:.2f},{y(dot.score.low or 0):.2f}" for dot in reversed(banded)]
     days = (first,) if len(scores) == 1 else (first, first + (last - first) / 2, last)
     return Line(
-        path=" ".join(f"{dot.x:.2f},{dot.y:.2f}" for dot in dots),
+        path=_points(given),
+        hindsight=_points([dot for dot in dots if dot.score.is_hindsight]),
         band=" ".join(upper + lower) if len(banded) > 1 else "",
         dots=dots,
         levels=tuple((y(top * part / 2), top * part / 2) for part in range(3)),
         days=days,
     )
+
+
+def _points(dots: Sequence[Dot]) -> str:
+    return " ".join(f"{dot.x:.2f},{dot.y:.2f}" for dot in dots)

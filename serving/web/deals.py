@@ -14,8 +14,8 @@ from serving.deals import Blank, DealQuery
 from serving.dependencies import (
     Configured,
     May,
+    Models,
     Now,
-    Promoted,
     SessionOfRequest,
     SignedIn,
 )
@@ -48,17 +48,21 @@ def list_page(
 @allow(SIGNED_IN)
 def deal_page(
     opportunity_id: str, frame: Framed, session: SessionOfRequest,
-    may: May, champion: Promoted, settings: Configured, now: Now,
+    may: May, models: Models, settings: Configured, now: Now,
 ) -> Response:  # fmt: skip
     """Show one deal: its probability with reasons, what to do next, its history."""
     score = deals.score_of_open(
-        session, opportunity_id, visibility=may, champion=champion, settings=settings, now=now
+        session, opportunity_id, visibility=may, models=models, settings=settings, now=now
     )
-    view = deals.one_deal(session, opportunity_id, visibility=may, as_of=now)
+    view = deals.with_hindsight(
+        session, deals.one_deal(session, opportunity_id, visibility=may, as_of=now),
+        models=models, settings=settings, now=now,
+    )  # fmt: skip
+    past = deals.over_time(session, view, score)
     advised = recommend.for_deal(session, opportunity_id, visibility=may, now=now)
     return pages.render(
         "deal.html", frame, view=view, score=score, advised=advised,
-        waterfall=charts.waterfall(score) if score else None, line=charts.line(view.past_scores),
+        waterfall=charts.waterfall(score) if score else None, line=charts.line(past), past=past,
     )  # fmt: skip
 
 

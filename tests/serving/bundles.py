@@ -70,13 +70,14 @@ def bundle(
     kind: Literal["model", "base_rate", "none"] = "model",
     names: tuple[str, ...] = FEATURE_NAMES,
     base_margin: float = 0.54,
+    as_of: str = "2026-06-01T00:00:00+00:00",
 ) -> Bundle:
     """A blend of trees and a linear part, calibrated; or a base rate; or an abstention."""
     parts = ((0.6, tree_part(names)), (0.4, linear_part(len(names)))) if kind == "model" else ()
     return Bundle(
         kind=kind,
         version=version,
-        as_of="2026-06-01T00:00:00+00:00",
+        as_of=as_of,
         fingerprint="f" * 64,
         features=names,
         groups={name: GROUPS[name] for name in names},
@@ -102,8 +103,8 @@ def put(models: Path, given: Bundle, *, point: bool = True) -> None:
         point_at(models, given.version)
 
 
-def point_at(models: Path, version: str) -> None:
+def point_at(models: Path, version: str, *, before: tuple[str, ...] = ()) -> None:
     """Move the pointer in one rename, as a promotion does."""
     partial = models / "win_rate" / "current.json.partial"
-    partial.write_text(json.dumps({"version": version}))
+    partial.write_text(json.dumps({"version": version, "before": list(before)}))
     partial.replace(models / "win_rate" / "current.json")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from serving.deals import PastScore
 from serving.explanations import effects, sigmoid
-from serving.scoring import ScoreView
+from serving.scores import ScoreView
 from serving.web import charts
 
 NOON = dt.datetime(2026, 6, 30, 12, tzinfo=dt.UTC)

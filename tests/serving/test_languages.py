@@ -16,7 +16,7 @@ from crm_core.money import Money
 from serving import languages
 from serving.web import formats
 
-SERVING = Path(languages.__file__).parents[1]
+SERVING = Path(languages.__file__).parent
 METHODS = [("**.html", "jinja2"), ("**.py", "python")]
 KEYWORDS = {"_": None, "ngettext": (1, 2)}
 OPTIONS = {"**.html": {"newstyle_gettext": "true", "trim_blocks": "true", "lstrip_blocks": "true"}}

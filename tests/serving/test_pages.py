@@ -13,7 +13,7 @@ from crm_core.database import transaction
 from serving import deals, languages
 from serving.coaching.recommend import DealAdvice
 from serving.explanations import Reason, Words, effects, sigmoid
-from serving.scoring import ScoreView
+from serving.scores import ScoreView
 from serving.web import charts, pages
 from tests.serving.conftest import NOON
 
@@ -38,7 +38,8 @@ def shown(engine, app):
         frame = pages.bare_frame(DEAL, languages.languages()[language])
         page = pages.render(
             "deal.html", frame, view=view, score=score, advised=advised,
-            waterfall=charts.waterfall(score), line=charts.line(view.past_scores),
+            waterfall=charts.waterfall(score), past=view.past_scores,
+            line=charts.line(view.past_scores),
         )  # fmt: skip
         return page.body.decode()
 
@@ -91,7 +92,7 @@ class TestTheScore:
     def test_marks_a_base_rate_as_one(self, shown):
         note = Words("Nothing known tells these deals apart.", "…")
         page = shown(a_score(kind="base_rate", effects=(), reasons=(), note=note))
-        assert "Base rate of similar deals" in page
+        assert "Base rate" in page
         assert "Nothing known tells these deals apart." in page
         assert "bar-total" not in page
 

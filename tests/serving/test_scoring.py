@@ -5,22 +5,28 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import math
+import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from crm_core.advice.operations import record_predictions
 from crm_core.database import transaction
 from crm_core.opportunities.models import Opportunity, OpportunityEvent, Stage
 from crm_core.people.models import Company, User
 from crm_core.settings import Settings
-from serving import scoring
-from serving.champions import WIN_RATE, Champion
+from serving import champions, scoring
+from serving.champions import WIN_RATE, Champion, Lineage, lineage
 from serving.explanations import sigmoid
-from serving.scoring import ScoreView
-from tests.serving.bundles import bundle
+from serving.score_words import FEWEST_CLOSED
+from serving.scores import ScoreView
+from tests.serving.bundles import bundle, point_at, put
+from training.win_rate import FEWEST_FOR_A_RATE
 
 AS_OF = dt.datetime(2026, 6, 30, tzinfo=dt.UTC)
 SCORED_AT = dt.datetime(2026, 7, 1, tzinfo=dt.UTC)
@@ -68,14 +74,15 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def champion() -> Champion:
-    return Champion(WIN_RATE, "7", bundle(version="7"))
+    """A model trained as of 5 May."""
+    return Champion(WIN_RATE, "7", bundle(version="7", as_of="2026-05-05T00:00:00+00:00"))
 
 
 @pytest.fixture
 def views(company: Engine, settings: Settings, champion: Champion) -> list[ScoreView]:
     """What is said of every open deal."""
     return scoring.score_many(
-        company, opportunity_ids=None, as_of=AS_OF, champion=champion, settings=settings,
+        company, opportunity_ids=None, as_of=AS_OF, models=Lineage(champion), settings=settings,
         scored_at=SCORED_AT,
     )  # fmt: skip
 
@@ -88,12 +95,9 @@ def one(
     as_of: dt.datetime = AS_OF,
 ) -> ScoreView:
     with Session(engine) as session:
-        view = scoring.score_one(
-            session, opportunity_id=deal, as_of=as_of, champion=champion, settings=settings,
-            scored_at=SCORED_AT,
+        return scoring.score_one(
+            session, opportunity_id=deal, as_of=as_of, models=Lineage(champion), settings=settings,
         )  # fmt: skip
-        session.commit()
-    return view
 
 
 class TestScoreMany:
@@ -139,8 +143,8 @@ class TestScoreMany:
         self, company: Engine, settings: Settings, champion: Champion
     ) -> None:
         found = scoring.score_many(
-            company, opportunity_ids=None, as_of=day(10), champion=champion, settings=settings,
-            scored_at=SCORED_AT,
+            company, opportunity_ids=None, as_of=day(10), models=Lineage(champion),
+            settings=settings, scored_at=SCORED_AT,
         )  # fmt: skip
         assert [view.opportunity_id for view in found] == ["overdue", "won"]
 
@@ -160,8 +164,8 @@ class TestScoreOne:
         after = one(company, settings, "young", champion)
         assert after.row_hash != before.row_hash
         batch = scoring.score_many(
-            company, opportunity_ids=["young"], as_of=AS_OF, champion=champion, settings=settings,
-            scored_at=SCORED_AT,
+            company, opportunity_ids=["young"], as_of=AS_OF, models=Lineage(champion),
+            settings=settings, scored_at=SCORED_AT,
         )  # fmt: skip
         assert batch == [after]
 
@@ -181,12 +185,23 @@ class TestScoreOne:
         assert view.abstained is not None
         assert "not known" in view.abstained.en
 
-    def test_writes_nothing_about_a_deal_that_does_not_exist(
+    def test_abstains_on_a_deal_that_does_not_exist(
         self, company: Engine, settings: Settings, champion: Champion
     ) -> None:
         assert one(company, settings, "nobody", champion).kind == "none"
-        with company.connect() as connection:
-            assert connection.scalar(text("select count(*) from predictions")) == 0
+
+    def test_tells_days_on_the_company_s_clock(
+        self, company: Engine, settings: Settings, champion: Champion
+    ) -> None:
+        with transaction(company) as session:
+            session.execute(text("update company set time_zone = 'Pacific/Honolulu'"))
+        said = one(company, settings, "won", champion).abstained
+        assert said is not None
+        assert "won on 2026-05-19" in said.en
+        assert "2026-05-19" in said.zh
+        said = one(company, settings, "young", champion, as_of=day(20)).abstained
+        assert said is not None
+        assert "2026-05-19 14:00" in said.en
 
     def test_abstains_without_a_model(self, company: Engine, settings: Settings) -> None:
         view = one(company, settings, "young", None)
@@ -221,6 +236,32 @@ class TestScoreOne:
         assert (view.kind, view.p_win) == ("none", None)
         assert view.abstained is not None
         assert "3 won and 1 lost" in view.abstained.en
+        assert not re.search("[A-Za-z]", view.abstained.zh)
+
+    def test_says_in_one_language_what_was_missing(
+        self, company: Engine, settings: Settings
+    ) -> None:
+        cold = dataclasses.replace(
+            bundle(version="9", kind="none"), card={"deals_won": 3, "deals_lost": 1}
+        )
+        said = one(company, settings, "young", Champion(WIN_RATE, "9", cold)).abstained
+        assert said is not None
+        assert "at least 10 closed deals" in said.en
+        assert "3 won and 1 lost were known on 2026-06-01" in said.en
+        assert not re.search("[A-Za-z]", said.zh)
+        assert "赢单 3 个、丢单 1 个" in said.zh
+        assert FEWEST_CLOSED == FEWEST_FOR_A_RATE
+
+    def test_claims_no_bounds_for_a_rate_by_stage_and_age(
+        self, company: Engine, settings: Settings
+    ) -> None:
+        few = dataclasses.replace(bundle(version="8"), kind="base_rate")
+        by_stage = one(company, settings, "young", Champion(WIN_RATE, "8", few))
+        assert (by_stage.low, by_stage.high, by_stage.n_similar) == (None, None, 412)
+        flat = Champion(WIN_RATE, "8", bundle(version="8", kind="base_rate"))
+        of_all = one(company, settings, "young", flat)
+        assert of_all.low is not None
+        assert of_all.low < of_all.p_win < of_all.high
 
 
 class TestScorePairs:
@@ -234,10 +275,151 @@ class TestScorePairs:
             }
         )
         found = scoring.score_pairs(
-            company, pairs, champion=champion, settings=settings, scored_at=SCORED_AT
+            company, pairs, models=Lineage(champion), settings=settings, scored_at=SCORED_AT
         )
         assert [(v.opportunity_id, v.as_of, v.kind) for v in found] == [
             ("young", AS_OF, "model"),
             ("won", day(10), "model"),
             ("overdue", day(10), "model"),
         ]
+
+
+def kept(engine: Engine) -> list[tuple[object, ...]]:
+    """Return what is written down: deal, version, as_of, what the model was trained on."""
+    statement = (
+        "select opportunity_id, model_version, as_of, model_as_of from predictions order by id"
+    )
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(statement))]
+
+
+def batch(
+    engine: Engine, settings: Settings, models: Lineage, as_of: dt.datetime, **options: bool
+) -> list[ScoreView]:
+    return scoring.score_many(
+        engine, opportunity_ids=None, as_of=as_of, models=models, settings=settings,
+        scored_at=SCORED_AT, **options,
+    )  # fmt: skip
+
+
+class TestAQuestionOfThePast:
+    @pytest.fixture
+    def models(self, settings: Settings) -> Lineage:
+        """Three versions that served in turn, trained on 5, 15 and 25 May."""
+        for version, number in (("1", 5), ("2", 15), ("3", 25)):
+            put(settings.models_folder, bundle(version=version, as_of=day(number).isoformat()))
+        point_at(settings.models_folder, "3", before=("1", "2"))
+        return lineage(settings.models_folder)
+
+    @pytest.mark.parametrize(
+        ("asked", "version"),
+        [(day(31), "3"), (day(25), "3"), (day(24), "2"), (day(15), "2"), (day(14), "1")],
+    )
+    def test_is_answered_by_the_last_version_trained_by_then(
+        self, company: Engine, settings: Settings, models: Lineage, asked: dt.datetime, version: str
+    ) -> None:
+        found = batch(company, settings, models, asked)
+        assert {view.model_version for view in found} == {version}
+        assert all(view.hindsight is None for view in found)
+        assert {row[1] for row in kept(company)} == {version}
+
+    def test_is_not_answered_when_no_model_had_been_trained(
+        self, company: Engine, settings: Settings, models: Lineage
+    ) -> None:
+        (view, *_) = batch(company, settings, models, day(4))
+        assert (view.kind, view.p_win, view.model_version) == ("none", None, None)
+        assert view.abstained is not None
+        assert view.abstained.en == (
+            "No model had been trained by 2026-05-04 00:00; the first is of 2026-05-05 00:00."
+        )
+        assert "2026-05-05 00:00" in view.abstained.zh
+        assert kept(company) == []
+
+    def test_is_answered_in_hindsight_only_when_asked_and_never_kept(
+        self, company: Engine, settings: Settings, models: Lineage
+    ) -> None:
+        found = batch(company, settings, models, day(4), in_hindsight=True)
+        assert {(view.kind, view.model_version) for view in found} == {("model", "3")}
+        for view in found:
+            assert view.hindsight is not None
+            assert view.sentences()[0] is view.hindsight
+            assert "2026-05-25" in view.hindsight.en
+            assert "2026-05-25" in view.hindsight.zh
+        assert kept(company) == []
+
+    def test_skips_a_version_that_was_rolled_back_or_whose_files_are_gone(
+        self, settings: Settings, models: Lineage
+    ) -> None:
+        assert models.trained_by(day(20)).version == "2"  # type: ignore[union-attr]
+        shutil.rmtree(settings.models_folder / "win_rate" / "2")
+        champions._trained_as_of.cache_clear()
+        assert models.trained_by(day(20)).version == "1"  # type: ignore[union-attr]
+        point_at(settings.models_folder, "1")  # 3 was rolled back
+        assert lineage(settings.models_folder).trained_by(day(31)).version == "1"  # type: ignore[union-attr]
+
+    def test_gives_each_pair_its_own_model(
+        self, company: Engine, settings: Settings, models: Lineage
+    ) -> None:
+        asked = [day(4), day(10), day(30)]
+        pairs = pd.DataFrame(
+            {"entity_id": ["overdue"] * 3, "as_of": pd.to_datetime(asked, utc=True)}
+        )
+        found = scoring.score_pairs(
+            company, pairs, models=models, settings=settings, scored_at=SCORED_AT
+        )
+        assert [view.model_version for view in found] == [None, "1", "3"]
+
+    def test_the_store_itself_refuses_hindsight(
+        self, company: Engine, settings: Settings, models: Lineage
+    ) -> None:
+        view, *_ = batch(company, settings, models, day(30))
+        told = view.as_prediction(scored_at=SCORED_AT)
+        early = dataclasses.replace(told, as_of=day(24))
+        with (
+            pytest.raises(IntegrityError, match="not_in_hindsight"),
+            transaction(company) as session,
+        ):
+            record_predictions(session, [early])
+
+
+class TestWhatIsKept:
+    def now(self, engine: Engine, settings: Settings, champion: Champion, at: dt.datetime) -> int:
+        """Score the young deal as a page does at a time; return how many scores are kept then."""
+        with transaction(engine) as session:
+            view = scoring.score_one(
+                session, opportunity_id="young", as_of=at, models=Lineage(champion),
+                settings=settings,
+            )  # fmt: skip
+            scoring.write_if_new(session, view, scored_at=at)
+        return len(kept(engine))
+
+    def test_is_new_only_when_the_facts_or_the_model_changed(
+        self, company: Engine, settings: Settings, champion: Champion
+    ) -> None:
+        hour = dt.timedelta(hours=1)
+        assert self.now(company, settings, champion, AS_OF) == 1
+        assert self.now(company, settings, champion, AS_OF + hour) == 1
+        with transaction(company) as session:
+            session.add(
+                OpportunityEvent(
+                    opportunity_id="young", field="expected_close_on", new_value="2026-07-31",
+                    occurred_at=day(30), recorded_at=AS_OF + 2 * hour,
+                )
+            )  # fmt: skip
+        assert self.now(company, settings, champion, AS_OF + hour) == 1  # not known yet
+        assert self.now(company, settings, champion, AS_OF + 3 * hour) == 2
+        assert self.now(company, settings, champion, AS_OF + 4 * hour) == 2
+        other = dataclasses.replace(champion, version="8")
+        assert self.now(company, settings, other, AS_OF + 5 * hour) == 3
+        assert self.now(company, settings, other, AS_OF + 6 * hour) == 3
+
+    def test_is_no_abstention_of_nobody(self, company: Engine, settings: Settings) -> None:
+        batch(company, settings, Lineage(None), AS_OF)
+        assert kept(company) == []
+
+    def test_is_the_abstention_of_a_model_that_was_asked(
+        self, company: Engine, settings: Settings
+    ) -> None:
+        silent = Champion(WIN_RATE, "9", bundle(version="9", kind="none"))
+        batch(company, settings, Lineage(silent), AS_OF)
+        assert [row[:2] for row in kept(company)] == [("overdue", "9"), ("young", "9")]

@@ -11,7 +11,7 @@ import pytest
 
 from serving.explanations import Reason, Words
 from serving.score_file import COLUMNS, as_frame
-from serving.scoring import ScoreView
+from serving.scores import ScoreView
 from serving.table_file import write
 
 BERLIN = ZoneInfo("Europe/Berlin")
