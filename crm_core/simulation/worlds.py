@@ -30,7 +30,7 @@ WORLDS: dict[str, Callable[[World], World]] = {
     ),
     "strong_confounding": lambda base: replace(base, kappa=1.0, rho=0.7),
     "unconfounded": lambda base: replace(base, kappa=0.0, rho=0.0),
-    "drift": lambda base: replace(base, drift_week=round(0.77 * 52 * base.years)),
+    "drift": lambda base: replace(base, drift_week=int(40 * base.years)),
     "poor_hygiene": lambda base: replace(base, hygiene=0.5),
     "cold_start": lambda base: replace(base, years=1.0),
     "heavy_tail": lambda base: replace(base, amount_log_sd=1.5),
