@@ -13,8 +13,10 @@ from crm_core.people import permissions
 from crm_core.people import queries as people
 from crm_core.people.permissions import ACTIONS, Action, Reach
 from crm_core.people.queries import Viewer
+from serving import security
 
 PAGE = 100
+READS_THE_LOG = security.only("rep", "manager", "leader", "sales_ops", "admin")
 
 
 @dataclass(frozen=True, slots=True)

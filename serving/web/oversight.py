@@ -9,7 +9,6 @@ from fastapi.responses import Response
 
 from crm_core.people.permissions import ACTIONS, EVERYBODY
 from serving import oversight
-from serving.api.oversight import READS_THE_LOG
 from serving.deals import Blank
 from serving.dependencies import SessionOfRequest, SignedIn
 from serving.security import SIGNED_IN, allow
@@ -21,7 +20,7 @@ Text = Annotated[str | None, Blank, Query(max_length=200)]
 
 
 @router.get("/audit")
-@allow(READS_THE_LOG)
+@allow(oversight.READS_THE_LOG)
 def audit_page(
     frame: Framed, viewer: SignedIn, session: SessionOfRequest, table: Text = None,
     record_id: Text = None, actor: Text = None,
