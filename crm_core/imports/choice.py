@@ -88,3 +88,9 @@ def pilot_of(text: str) -> tuple[str, str]:
 
 WHOLE = Choice()
 """Everything."""
+
+
+def used_files(mapping: Mapping) -> set[str]:
+    """Return the files that the tables of a mapping are filled from."""
+    joined = {join.file for spec in mapping.tables for join in spec.join}
+    return joined | {mapping.file_of(spec.source) for spec in mapping.tables}

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from crm_core import exchange
 from crm_core.database import run
-from crm_core.imports import loading, merged, staging
+from crm_core.imports import hierarchies, loading, merged, plausibility, staging
 from crm_core.imports.company import Company
 from crm_core.imports.compiling import Compiled
 from crm_core.imports.mapping import Mapping
@@ -84,6 +84,7 @@ def load(
         else:
             _load_plain(session, stage, company, recorded_at)
     tracker.keep_events(session)
+    plausibility.check(session, stages, recorded_at=recorded_at)
     _tell_the_planner(session, stages)
     return stages
 
@@ -140,6 +141,7 @@ def _stage(
 
 def _load_plain(session: Session, stage: Stage, company: Company, recorded_at: dt.datetime) -> None:
     staging.settle_references(session, stage)
+    hierarchies.settle(session, stage)
     loading.check_rules(session, stage)
     if stage.table.name == "company":
         loading.upsert_company(session, stage)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -26,10 +25,11 @@ from crm_core.imports import (
     rejected,
     resolving,
     slicing,
+    verdicts,
 )
 from crm_core.imports import mapping as mappings
 from crm_core.imports.batches import Running
-from crm_core.imports.choice import WHOLE, Choice
+from crm_core.imports.choice import WHOLE, Choice, used_files
 from crm_core.imports.company import Company, decide
 from crm_core.imports.compiling import Compiled, Compiler
 from crm_core.imports.mapping import Mapping, TableSpec
@@ -46,6 +46,7 @@ from crm_core.imports.rows import PROBLEM, Source
 from crm_core.imports.scratch import Progress, Scratch, literal, quoted
 from crm_core.imports.staging import Stage, counts
 from crm_core.imports.tracking import Tracker
+from crm_core.imports.workspaces import workspace
 
 LOCK = batches.LOCK
 """Key of the advisory lock that lets one import write at a time."""
@@ -63,15 +64,18 @@ def import_path(
     choice: Choice = WHOLE,
     batch: int | None = None,
     by: str | None = None,
+    verdicts_file: Path | None = None,
 ) -> ImportReport:
     """Import a folder or file, through a mapping or in the exchange format; return what happened.
 
     Everything is written in one transaction: all of it or nothing. ``recorded_at`` is when we
     learned of it. With ``dry_run`` every row gets its verdict and nothing is written. Rejected
-    rows go to ``rejected_folder`` as files that can be corrected and imported again.
+    rows go to ``rejected_folder`` as files that can be corrected and imported again; the verdict
+    on every row goes to ``verdicts_file``.
     ``batch`` is the number of a queued import that this is, ``by`` the user who asked for it.
     Raises CrmError subclasses for anything that stops the whole import.
     """
+    _check_places(path, rejected_folder, verdicts_file)
     options = choice.as_json() | {"dry_run": dry_run}
     shown: AbstractContextManager[Running | None] = nullcontext()
     if batch is not None or not dry_run:
@@ -80,10 +84,11 @@ def import_path(
             mapping=None if mapping is None else str(mapping), options=options, by=by,
             recorded_at=recorded_at,
         )  # fmt: skip
-    with shown as running, tempfile.TemporaryDirectory(prefix="winward-import-") as folder:
+    with shown as running, workspace(None, "winward-import-") as folder:
         run = _Run(
-            path, Path(folder), recorded_at, dry_run, rejected_folder,
+            path, folder, recorded_at, dry_run, rejected_folder,
             _to_both(progress or _silent, running), choice, running, is_queued=batch is not None,
+            verdicts_file=verdicts_file,
         )  # fmt: skip
         try:
             run.prepare(engine, mapping)
@@ -98,9 +103,9 @@ def mapped(
     engine: Engine, path: Path, mapping: str | Path
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[Compiled]]]:
     """Yield what a mapping makes of files, as queries of a scratch database that holds them."""
-    with tempfile.TemporaryDirectory(prefix="winward-count-") as folder:
+    with workspace(None, "winward-count-") as folder:
         at = dt.datetime.fromtimestamp(0, dt.UTC)
-        run = _Run(path, Path(folder), at, True, None, _silent, WHOLE, None, is_queued=False)
+        run = _Run(path, folder, at, True, None, _silent, WHOLE, None, is_queued=False)
         try:
             run.prepare(engine, mapping)
             run.read()
@@ -126,6 +131,13 @@ def _write(engine: Engine, run: _Run) -> ImportReport:
             with database.transaction(engine) as session:
                 batches.check(session, run.running, report, run.mapping_name)
     return report
+
+
+def _check_places(path: Path, rejected_folder: Path | None, verdicts_file: Path | None) -> None:
+    if rejected_folder is not None:
+        rejected.check_folder(rejected_folder, path)
+    if verdicts_file is not None:
+        verdicts.check_file(verdicts_file, path)
 
 
 class _DryRunEnds(Exception):
@@ -161,6 +173,7 @@ class _Run:
     choice: Choice
     running: Running | None
     is_queued: bool
+    verdicts_file: Path | None = None
     mapping: Mapping = field(init=False)
     mapping_name: str | None = None
     company: Company = field(init=False)
@@ -187,7 +200,7 @@ class _Run:
         self.mapping = self.choice.narrow(self.mapping)
         self.found = resolving.resolve(self.path, self.mapping, self.folder)
         if self.choice.only and not self.mapping.views:
-            self.found = [file for file in self.found if file.key in _used(self.mapping)]
+            self.found = [file for file in self.found if file.key in used_files(self.mapping)]
         self.digest = self._digest(content)
         with database.transaction(engine) as session:
             self.company = decide(session, self.mapping, self.found)
@@ -340,7 +353,9 @@ class _Run:
     ) -> ImportReport:
         tables: dict[str, TableCounts] = {}
         for stage in stages:
-            tables[stage.table.name] = _add(tables.get(stage.table.name), counts(session, stage))
+            found = counts(session, stage)
+            known = tables.get(stage.table.name)
+            tables[stage.table.name] = known.plus(found) if known else found
         findings = self.findings + [note for stage in stages for note in stage.findings]
         for item in compiled:
             findings += loader.translations(self.store, item)
@@ -349,6 +364,8 @@ class _Run:
             files = rejected.write(
                 session, self.store, self.rejected_folder, self.mapping.files, stages
             )
+        if self.verdicts_file is not None:
+            verdicts.write(session, self.verdicts_file, stages, self._label)
         report = ImportReport(
             source=self.path.name,
             mapping=self.mapping_name,
@@ -420,22 +437,7 @@ class _Run:
         return found
 
 
-def _used(mapping: Mapping) -> set[str]:
-    """Return the files that the tables of a mapping are filled from."""
-    joined = {join.file for spec in mapping.tables for join in spec.join}
-    return joined | {mapping.file_of(spec.source) for spec in mapping.tables}
-
-
 def _names(query: str, key: str) -> bool:
     """Return whether a query names a file."""
     words = query.replace("(", " ").replace(")", " ").replace(",", " ").replace('"', " ").split()
     return any(word.split(".")[0] == key for word in words)
-
-
-def _add(one: TableCounts | None, other: TableCounts) -> TableCounts:
-    """Return the sum of the counts of two parts of one table."""
-    if one is None:
-        return other
-    return TableCounts(
-        *(a + b for a, b in zip(asdict(one).values(), asdict(other).values(), strict=True))
-    )

@@ -21,6 +21,10 @@ _GUESSED = 200_000
 """Cells looked at: to describe a column, and to fix the kind of a custom field for good."""
 
 
+_RANGE_OF = {"number": 2, "date": 4}
+"""Where the least and greatest value of a kind stand: 10 is more than 9, though not as text."""
+
+
 class Unmapped(Invalid):
     """A source column holds data and the mapping neither takes nor drops it."""
 
@@ -76,10 +80,12 @@ class _Cells:
 
 def _cells(scratch: Scratch, source: str, name: str, nothing: str, limit: int) -> _Cells:
     sound = _sound(scratch, source) or " where true"
-    held, distinct, low, high, numbers, dates, booleans = scratch.rows(
+    number, time = "try_cast(trim(v) as double)", "try_cast(trim(v) as timestamptz)"
+    ranges = ", ".join(f"min_by(v, {value}), max_by(v, {value})" for value in ("v", number, time))
+    held, distinct, *ends, numbers, dates, booleans = scratch.rows(
         f"with held as (select cast({quoted(name)} as varchar) as v from {quoted(source)}{sound} "
         f"and {_holds(name, nothing)} limit {limit}) "
-        "select count(*), count(distinct v), min(v), max(v), "
+        f"select count(*), count(distinct v), {ranges}, "
         f"count(*) filter (regexp_full_match(trim(v), {literal(_NUMBER)})), "
         f"count(*) filter (regexp_full_match(trim(v), {literal(_DATE)}) "
         "and try_cast(trim(v) as timestamptz) is not null), "
@@ -96,6 +102,7 @@ def _cells(scratch: Scratch, source: str, name: str, nothing: str, limit: int) -
         kind = "date"
     else:
         kind = "category" if distinct <= max(_CATEGORIES, held // 50) else "text"
+    low, high = ends[_RANGE_OF.get(kind, 0) :][:2]
     return _Cells(kind, int(distinct), _short(low), _short(high))
 
 

@@ -3,16 +3,44 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from crm_core.errors import Invalid
 from crm_core.imports.mapping import FileSpec
 from crm_core.imports.rows import IGNORED, guard
 from crm_core.imports.scratch import Scratch, quoted
 from crm_core.imports.staging import Stage
+
+
+class FolderUnusable(Invalid):
+    """The folder for the rejected rows cannot take them."""
+
+
+def check_folder(folder: Path, source: Path) -> None:
+    """Refuse a folder that cannot be written, or in which a file of the source would be replaced.
+
+    Asked before anything is read, so that hours of judging do not end without their answer.
+    """
+    resolved = folder.resolve()
+    if resolved in (source.resolve(), source.resolve().parent):
+        raise FolderUnusable(
+            f"{folder} holds the files to import; name another folder for the rejected rows."
+        )
+    check_place(folder, "the rejected rows")
+
+
+def check_place(path: Path, what: str) -> None:
+    """Refuse a path below something that is no folder or may not be written."""
+    place = path.absolute()
+    while not place.exists() and not place.is_symlink():
+        place = place.parent
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise FolderUnusable(f"{place} is not a folder that {what} can be written into.")
 
 
 def write(

@@ -19,6 +19,11 @@ class TableCounts:
     rejected: int
     duplicate: int
 
+    def plus(self, other: TableCounts) -> TableCounts:
+        """Return the sum of the counts of two parts of one table."""
+        pairs = zip(asdict(self).values(), asdict(other).values(), strict=True)
+        return TableCounts(*(a + b for a, b in pairs))
+
     def __post_init__(self) -> None:
         total = self.inserted + self.updated + self.unchanged + self.rejected + self.duplicate
         assert total == self.rows, f"counts do not add up: {self}"
@@ -26,13 +31,17 @@ class TableCounts:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that was normalised, completed or looked odd; ``rows`` are affected."""
+    """Something that was normalised, completed or looked odd; ``rows`` are affected.
+
+    ``examples`` are a few of them, each with its line or its ids.
+    """
 
     kind: str
     table: str | None
     column: str | None
     rows: int
     text: str
+    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from crm_core.imports.report import ImportReport
 
 
+SOME_REJECTED = 7
+"""Exit code of an import that took some rows and rejected others."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command("import")(import_files)
@@ -39,6 +43,9 @@ def import_files(
     rejected: Annotated[
         Path | None, typer.Option(help="Folder for files of the rejected rows.")
     ] = None,
+    verdicts: Annotated[
+        Path | None, typer.Option(help="CSV file for the verdict on every single row.")
+    ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Write without asking after the preview.")
     ] = False,
@@ -53,7 +60,11 @@ def import_files(
         int | None, typer.Option(help="Report what changed since this earlier import (cut-over).")
     ] = None,
 ) -> None:
-    """Import files: profile, check and write them in one transaction, and report every row."""
+    """Import files: profile, check and write them in one transaction, and report every row.
+
+    Exit code 0: every row was taken. 7: some rows were rejected (the others were written, or
+    would be). 2 to 5: nothing was written, and the sentence says why. 6: the disk is full.
+    """
     from functools import partial
 
     from crm_core.imports.choice import Choice
@@ -61,7 +72,9 @@ def import_files(
     from serving.commandline.store import store
 
     choice = Choice.of(only=only, pilot=pilot, since=since)
-    run = partial(_run, path=path, mapping=mapping, rejected=rejected, choice=choice)
+    run = partial(
+        _run, path=path, mapping=mapping, rejected=rejected, choice=choice, verdicts=verdicts
+    )
     with store(load()) as engine:
         asks = not (dry_run or yes or as_json) and sys.stdin.isatty()
         if asks:
@@ -73,6 +86,8 @@ def import_files(
         print(json.dumps(report.as_json(), ensure_ascii=False, indent=2))
     else:
         _show(report)
+    if any(counts.rejected for counts in report.tables.values()):
+        raise typer.Exit(SOME_REJECTED)
 
 
 def _run(
@@ -83,6 +98,7 @@ def _run(
     choice: Choice,
     dry_run: bool,
     rejected: Path | None,
+    verdicts: Path | None,
     quiet: bool,
 ) -> ImportReport:
     from crm_core import clock
@@ -98,6 +114,7 @@ def _run(
             rejected_folder=rejected,
             progress=progress,
             choice=choice,
+            verdicts_file=verdicts,
         )
 
 
@@ -128,6 +145,11 @@ def _show(report: ImportReport) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from crm_core.errors import printable
+
+    def shown(text: str) -> str:
+        return escape(printable(text))
+
     console = Console()
     for profile in report.profiles:
         console.print(
@@ -149,23 +171,30 @@ def _show(report: ImportReport) -> None:
     console.print(table)
     for finding in report.findings:
         where = ".".join(part for part in (finding.table, finding.column) if part)
-        console.print(f"  {finding.rows:,} × {escape(where)} {escape(finding.text)}")
+        told = f" (such as {'; '.join(finding.examples)})" if finding.examples else ""
+        console.print(f"  {finding.rows:,} × {shown(where)} {shown(finding.text)}{shown(told)}")
     for rejection in report.rejections[:20]:
         console.print(
-            f"  [red]rejected[/] {escape(rejection.file)}, line {rejection.line}: "
-            f"{escape(rejection.reason)}"
+            f"  [red]rejected[/] {shown(rejection.file)}, line {rejection.line}: "
+            f"{shown(rejection.reason)}"
         )
     for file in report.rejected_files:
         console.print(f"  rejected rows: {escape(str(file))}")
+    for line in _outcome(report):
+        console.print(line)
+
+
+def _outcome(report: ImportReport) -> Iterator[str]:
+    """Yield what came of it all."""
     for name, changes in report.delta.items():
         told = ", ".join(f"{rows:,} {what.replace('_', ' ')}" for what, rows in changes.items())
-        console.print(f"  since the earlier import, {name}: {told}")
+        yield f"  since the earlier import, {name}: {told}"
     if report.already_imported:
-        console.print("These files were imported before; every row was compared again.")
+        yield "These files were imported before; every row was compared again."
     if report.dry_run:
-        console.print("Dry run: nothing was written.")
+        yield "Dry run: nothing was written."
     elif not report.changed:
-        console.print("Nothing changed.")
+        yield "Nothing changed."
 
 
 def export_files(
