@@ -86,6 +86,7 @@ GRANTS: tuple[Grant, ...] = (
           view="all", export="all"),
     Grant(tables=("opportunity_events",), roles=("rep",), view="own", export="own"),
     Grant(tables=("opportunity_events",), roles=LEADS, view="team", export="team"),
+    Grant(tables=("opportunity_events",), roles=OPERATES, view="all", edit="all", export="all"),
     Grant(tables=("opportunity_events",), roles=("sales_ops", "finance", "data_scientist", "admin"),
           view="all", export="all"),
     Grant(tables=(*MONEY, *SIGNS), roles=("rep",), view="own"),

@@ -178,3 +178,17 @@ class TestHistory:
         answer = signed_in("rep").get(f"{API}/history/products/p").json()
         assert "cost_minor" not in str(answer)
         assert answer["state"]["list_price_minor"] == 900
+
+
+def test_an_event_is_corrected_by_one_more(signed_in):
+    ops = signed_in("admin")
+    body = {"opportunity_id": "deal of rep", "field": "amount", "new_value": "77",
+            "occurred_at": "2026-06-20T00:00:00Z"}  # fmt: skip
+    assert signed_in("manager").post(f"{URL}/opportunity_events", json=body).status_code == 403
+    event = made(ops, "opportunity_events", **body)
+    assert event["record"]["recorded_at"] == "2026-06-30T12:00:00Z"
+    assert ops.get(f"{URL}/opportunities/deal of rep").json()["record"]["amount"] == "77.00"
+    one = ops.get(f"{URL}/opportunity_events/{event['key']}").json()
+    assert one == event
+    wrong = {**body, "field": "stage", "new_value": "Nowhere"}
+    assert ops.post(f"{URL}/opportunity_events", json=wrong).status_code == 422
