@@ -131,9 +131,11 @@ def register(trained: TrainedModel, *, url: str, settings: Settings) -> str:
     run = client.create_run(experiment, tags=tags)
     run_id = str(run.info.run_id)
     try:
-        _log(client, run_id, trained)
         with _tracking(url), tempfile.TemporaryDirectory(prefix="winward-") as scratch:
             source, model_id = _log_model(trained, run_id, Path(scratch))
+            # after the model: MLflow would copy a run's earlier metrics to it, and stumble over
+            # every one of them with a line of PostgreSQL's on the user's screen
+            _log(client, run_id, trained, model_id)
             # inside the block: MLflow asks its global store for the logged model
             created = client.create_model_version(
                 MODEL,
@@ -166,7 +168,7 @@ def _commit() -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _log(client: MlflowClient, run_id: str, trained: TrainedModel) -> None:
+def _log(client: MlflowClient, run_id: str, trained: TrainedModel, model_id: str) -> None:
     report = trained.report
     params = {
         "as_of": report.as_of,
@@ -178,7 +180,9 @@ def _log(client: MlflowClient, run_id: str, trained: TrainedModel) -> None:
     }
     client.log_batch(
         run_id,
-        metrics=[Metric(name, value, 0, 0) for name, value in report.metrics().items()],
+        metrics=[
+            Metric(name, value, 0, 0, model_id=model_id) for name, value in report.metrics().items()
+        ],
         params=[Param(name, str(value)) for name, value in params.items()],
         tags=[RunTag("suspected_leakage", str(bool(report.leaks)).lower())],
     )

@@ -40,6 +40,18 @@ class TestAVersion:
         assert registry.version_of(mlflow_url, registry.CHALLENGER) == version
         assert registry.newest(mlflow_url) == version
 
+    def test_is_logged_without_a_word_from_the_database(
+        self, registry, mlflow_url, shared_home, trained, caplog
+    ):
+        version = registry.register(trained, url=mlflow_url, settings=shared_home)
+        assert [each.getMessage() for each in caplog.records if each.name == "psycopg"] == []
+        client = registry._client(mlflow_url)
+        found = client.get_model_version(registry.MODEL, version)
+        run = client.get_run(found.run_id)
+        model = client.get_logged_model(found.model_id or found.source.rpartition("/")[2])
+        assert run.data.metrics["rows"] == trained.report.rows
+        assert {each.key: each.value for each in model.metrics} == run.data.metrics
+
     def test_is_loaded_by_mlflow_without_any_pickle(
         self, registry, mlflow_url, shared_home, trained
     ):
