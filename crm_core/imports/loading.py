@@ -176,12 +176,13 @@ _RECORDED = {
     "quotas": "(s.period_start::timestamp at time zone :zone)",
     "fx_rates": "(s.valid_from::timestamp at time zone :zone)",
 }
-_BUSINESS_KEY = {
+BUSINESS_KEY = {
     "orders": ("id",),
     "activities": ("id",),
     "quotas": ("subject_kind", "subject_id", "metric", "period_start", "period_end"),
     "fx_rates": ("base", "quote", "valid_from"),
 }
+"""What identifies a record of which several versions are kept, told apart by ``recorded_at``."""
 
 
 def append_versions(
@@ -193,7 +194,7 @@ def append_versions(
     correction made now if the store knows its id with other values.
     """
     name = stage.table.name
-    key = _BUSINESS_KEY[name]
+    key = BUSINESS_KEY[name]
     given = "s.recorded_at" if stage.has("recorded_at") else "null::timestamptz"
     default = _RECORDED[name]
     if name == "quotas" and stage.has("approved_at"):

@@ -21,15 +21,11 @@ from crm_core import exchange, money
 from crm_core.database import run, transaction
 from crm_core.errors import Conflict, NotFound
 from crm_core.imports import batches, staging, tracking
+from crm_core.imports.loading import BUSINESS_KEY
 from crm_core.imports.scratch import quoted
 from crm_core.imports.sources import Columns, Given, counted, open_batch, open_folder
 
-_KEY = {
-    "orders": ("id",),
-    "activities": ("id",),
-    "quotas": ("subject_kind", "subject_id", "metric", "period_start", "period_end"),
-    "opportunity_events": ("opportunity_id", "field", "occurred_at"),
-}
+_KEY = BUSINESS_KEY | {"opportunity_events": ("opportunity_id", "field", "occurred_at")}
 """Where a key is not the table's own: versions count once, an event by its field and time."""
 
 _AMOUNT = {
@@ -222,7 +218,7 @@ def _judge(
     key, amount, day = _wanted(table)
     cells = ", ".join(_stored(table, each, "t") for each in key)
     minor = f"t.{amount}_minor" if amount else "null::bigint"
-    newest = ", t.recorded_at desc" if name in ("orders", "activities", "quotas") else ""
+    newest = ", t.recorded_at desc" if name in BUSINESS_KEY else ""
     state = "t.status" if name == "orders" else "t.stage" if name == "opportunities" else "null"
     currency = "t.currency" if "currency" in shape.columns else "null"
     pipeline = "t.pipeline" if name == "opportunities" else "null"

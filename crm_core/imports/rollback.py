@@ -18,18 +18,13 @@ from sqlalchemy.orm import Session
 from crm_core.audit import operations as audit
 from crm_core.database import run
 from crm_core.imports import batches, references
+from crm_core.imports.loading import BUSINESS_KEY
 from crm_core.imports.models import ImportBatch
 from crm_core.imports.scratch import literal, quoted
 from crm_core.imports.states import WrongState
 from crm_core.imports.tracking import DEAL_STATIC, DEALS, EVENTS, TABLES, Shape, then
 from crm_core.opportunities import projection
 
-_VERSIONED = {
-    "orders": ("id",),
-    "activities": ("id",),
-    "quotas": ("subject_kind", "subject_id", "metric", "period_start", "period_end"),
-    "fx_rates": ("base", "quote", "valid_from"),
-}
 _DERIVED = (
     ("recommendation_outcomes", "recommendation_id"),
     ("recommendations", "opportunity_id"),
@@ -246,7 +241,7 @@ class _Work:
         )
         self.run(f"create index on {name} ({quoted(shape.key[0])})")
         self.run(f"analyze {name}")
-        if table in _VERSIONED:
+        if table in BUSINESS_KEY:
             self._mark_corrected(table)
         if table == "custom_fields":
             self._mark_used_fields()
@@ -254,7 +249,7 @@ class _Work:
 
     def _mark_corrected(self, table: str) -> None:
         """Spare a version that a later one, not of this batch, corrects."""
-        same = " and ".join(f"t.{column} = u.{column}" for column in _VERSIONED[table])
+        same = " and ".join(f"t.{column} = u.{column}" for column in BUSINESS_KEY[table])
         self.run(
             f"update {_undo(table)} u set reason = 'corrected' where u.reason is null and exists "
             f"(select 1 from {table} t where {same} and t.recorded_at > u.recorded_at "
