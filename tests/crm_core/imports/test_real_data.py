@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import zipfile
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from crm_core.database import transaction
-from crm_core.imports.mapping import shipped
+from crm_core.imports.mapping import load, shipped
 from crm_core.imports.operations import import_path
 
 pytestmark = [pytest.mark.real_data, pytest.mark.timeout(900)]
@@ -229,3 +230,25 @@ def test_adventureworks_resellers_comes_in_whole(engine, data_sets):
     assert one(engine, "select sum(amount_minor) from orders") == cents(sales.SalesAmount)
     assert one(engine, "select count(*) from orders where cost_minor is null") == 76
     assert one(engine, "select sum(amount_minor) from quotas") == cents(cells) * 1000
+
+
+PUBLIC_ORDERS = {
+    "Stephen Jiang": 48, "Michael Blythe": 450, "Linda Mitchell": 418, "Jillian Carson": 473,
+    "Garrett Vargas": 234, "Tsvi Reiter": 429, "Pamela Ansman-Wolfe": 95, "Shu Ito": 242,
+    "José Saraiva": 271, "David Campbell": 189, "Amy Alberts": 39, "Jae Pak": 348,
+    "Ranjit Varkey Chudukatil": 175, "Tete Mensa-Annan": 140, "Syed Abbas": 16,
+    "Rachel Valdez": 130, "Lynn Tsoflias": 109,
+}  # fmt: skip
+"""Orders per person in the whole public sample, of which the file lacks some."""
+
+
+def test_adventureworks_people_are_joined_as_their_orders_say(data_sets):
+    staff = dict(
+        re.findall(r"\('(\d+)', '\d+', '([^']+)'", load("adventureworks_resellers")[1].decode())
+    )
+    sales = pd.read_csv(data_sets / "adventureworks_resellers" / "FactResellerSales.csv", dtype=str)
+    orders = sales.groupby("EmployeeKey").SalesOrderNumber.nunique()
+    public = pd.Series({key: PUBLIC_ORDERS[staff[key]] for key in orders.index})
+    assert set(staff) - set(orders.index) == {"277"}
+    assert (orders / public).between(0.83, 1).all()
+    assert list(orders.sort_values().index) == list(public.sort_values().index)
