@@ -5,7 +5,15 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Numeric, String, Text
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Numeric,
+    String,
+    Text,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_core.accounts.models import Account, Contact
@@ -32,6 +40,9 @@ class Activity(Base):
         CheckConstraint("direction in ('in','out')", name="direction"),
         Index("ix_activities_opportunity", "opportunity_id", "occurred_at"),
         Index("ix_activities_account", "account_id", "occurred_at"),
+        Index(
+            "ix_activities_contact", "contact_id", postgresql_where=text("contact_id is not null")
+        ),
     )
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)

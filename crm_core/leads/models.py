@@ -5,7 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from sqlalchemy import Date, ForeignKey, String, Text
+from sqlalchemy import (
+    Date,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -34,6 +41,9 @@ class Lead(Base):
     """
 
     __tablename__ = "leads"
+    __table_args__ = (
+        Index("ix_leads_campaign", "campaign_id", postgresql_where=text("campaign_id is not null")),
+    )
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
     created_at: Mapped[dt.datetime] = mapped_column(Instant, index=True)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
@@ -68,6 +69,16 @@ class Opportunity(Base):
         CheckConstraint("outcome in ('won','lost')", name="outcome"),
         CheckConstraint("(outcome is null) = (closed_at is null)", name="closed_has_a_time"),
         Index("ix_opportunities_owner_outcome", "owner_id", "outcome"),
+        Index(
+            "ix_opportunities_campaign",
+            "campaign_id",
+            postgresql_where=text("campaign_id is not null"),
+        ),
+        Index(
+            "ix_opportunities_product",
+            "product_id",
+            postgresql_where=text("product_id is not null"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -116,6 +127,9 @@ class OpportunityEvent(Base):
             "'product_id','custom')",
             name="field",
         ),
+        Index(
+            "ix_opportunity_events_user", "user_id", postgresql_where=text("user_id is not null")
+        ),
     )
 
     sequence: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -132,6 +146,13 @@ class OpportunityContact(Base):
     """A contact who takes part in a deal, in a role, from a time."""
 
     __tablename__ = "opportunity_contacts"
+    __table_args__ = (
+        Index(
+            "ix_opportunity_contacts_contact",
+            "contact_id",
+            postgresql_where=text("contact_id is not null"),
+        ),
+    )
 
     opportunity_id: Mapped[str] = mapped_column(ForeignKey(Opportunity.id), primary_key=True)
     contact_id: Mapped[str] = mapped_column(ForeignKey(Contact.id), primary_key=True)

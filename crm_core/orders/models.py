@@ -6,7 +6,16 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Date, ForeignKey, Index, Numeric, String, Text
+from sqlalchemy import (
+    CheckConstraint,
+    Date,
+    ForeignKey,
+    Index,
+    Numeric,
+    String,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -32,6 +41,7 @@ class Order(Base):
         CheckConstraint("status in ('signed','cancelled')", name="status"),
         Index("ix_orders_owner_day", "owner_id", "ordered_on"),
         Index("ix_orders_account_day", "account_id", "ordered_on"),
+        Index("ix_orders_product", "product_id", postgresql_where=text("product_id is not null")),
     )
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -80,6 +90,13 @@ class Subscription(Base):
     """A recurring contract with its monthly amount."""
 
     __tablename__ = "subscriptions"
+    __table_args__ = (
+        Index(
+            "ix_subscriptions_product",
+            "product_id",
+            postgresql_where=text("product_id is not null"),
+        ),
+    )
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
     account_id: Mapped[str] = mapped_column(ForeignKey(Account.id), index=True)
@@ -98,6 +115,7 @@ class Credit(Base):
     __table_args__ = (
         CheckConstraint("share >= 0 and share <= 1", name="share"),
         CheckConstraint("kind in ('revenue','overlay')", name="kind"),
+        Index("ix_credits_user", "user_id", postgresql_where=text("user_id is not null")),
     )
 
     order_id: Mapped[str] = mapped_column(Text, primary_key=True)
