@@ -1,6 +1,6 @@
 """A promoted model as two files that need no pickle: ``model.txt`` (LightGBM) and ``bundle.json``.
 
-The server loads this with NumPy and LightGBM alone. A bundle whose format it does not know or
+The server loads this with NumPy and LightGBM's compiled library alone. A bundle whose format it does not know or
 whose trees do not match their hash is refused. Every score is explained, and every explanation
 is checked to add up to the score it explains before it leaves.
 """
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from crm_core.errors import CrmError
 from training.evaluation import sigmoid
 from training.parts import Array, Encoder, LinearPart, Part, TablePart, TreePart
+from training.trees import TreesRefused
 
 FORMAT = "winward.win_rate/1"
 ADDITIVITY = 1e-6
@@ -229,7 +230,7 @@ class Bundle:
                 abstained=content["abstained"],
                 card=content["card"],
             )
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, TreesRefused) as error:
             raise BundleRefused(
                 f"{folder / 'bundle.json'} is incomplete ({error}); promote the model again."
             ) from error

@@ -1,8 +1,8 @@
 """The parts of which a win-rate margin is the weighted sum; each explains itself exactly.
 
 A part maps rows of features (float64, NaN = not known) to log-odds and splits that number over
-the features. Training and serving run this same code. Only NumPy and LightGBM are needed here:
-the web server imports this file.
+the features. Training and serving run this same code. Only NumPy and LightGBM's compiled
+library are needed here: the web server imports this file.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
+
+from training.trees import Trees
 
 Array = NDArray[np.float64]
 
@@ -153,25 +154,24 @@ class TreePart:
     """A LightGBM model read from its own text; its shares are its exact SHAP values."""
 
     text: str
-    booster: lgb.Booster
+    booster: Trees
 
     @classmethod
     def from_text(cls, text: str) -> Self:
         """Return the part of a LightGBM model text."""
-        return cls(text=text, booster=lgb.Booster(model_str=text))
+        return cls(text=text, booster=Trees(text))
 
     def margin(self, X: Array) -> Array:
-        """Return the log-odds of each row (one thread: a server must not spawn any)."""
+        """Return the log-odds of each row."""
         if len(X) == 0:  # LightGBM divides by the number of rows
             return np.zeros(0)
-        found: Array = self.booster.predict(X, raw_score=True, num_threads=1)
-        return found
+        return self.booster.margin(X)
 
     def contributions(self, X: Array) -> tuple[Array, float]:
         """Return each feature's SHAP value per row, and the expected margin."""
         if len(X) == 0:
             return np.zeros(X.shape), 0.0
-        found: Array = self.booster.predict(X, pred_contrib=True, num_threads=1)
+        found = self.booster.contributions(X)
         return found[:, :-1], float(found[0, -1])
 
     def as_json(self) -> dict[str, Any]:
