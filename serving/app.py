@@ -15,6 +15,7 @@ from crm_core.settings import Settings
 from serving import errors, security
 from serving.api import (
     advice,
+    data_health,
     health,
     imports,
     kpis,
@@ -30,6 +31,7 @@ from serving.api import (
 from serving.api import session as api_session
 from serving.champions import Champions
 from serving.dependencies import enforce
+from serving.web import data_health as health_pages
 from serving.web import deals, entrance, pages
 from serving.web import imports as import_pages
 from serving.web import kpis as kpi_pages
@@ -50,9 +52,11 @@ ROUTERS = (
     teamwork.router,
     imports.router,
     kpis.router,
+    data_health.router,
     entrance.router,
     deals.router,
     kpi_pages.router,
+    health_pages.router,
     import_pages.router,
     oversight_pages.router,
     process_pages.router,

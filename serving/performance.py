@@ -15,6 +15,8 @@ from sqlalchemy.orm import Session
 
 from crm_core.database import company_wide
 from crm_core.errors import Invalid
+from crm_core.health.catalogue import Rule
+from crm_core.health.queries import failing_under
 from crm_core.kpis import queries
 from crm_core.kpis.arithmetic import MetricValue
 from crm_core.kpis.catalogue import CATALOGUE, metric
@@ -57,7 +59,8 @@ class Tile:
 
     ``value`` is in natural units (1 = 100 % for a ratio, major units for money, which stands in
     ``money`` too); None comes with ``reason``. ``excluded`` of the ``rows`` behind it have no
-    value of their own. ``link`` leads to the rows.
+    value of their own. ``link`` leads to the rows. ``unsound`` names the rules of data health
+    that fail under it, empty where none does or none was run yet.
     """
 
     metric: str
@@ -73,6 +76,7 @@ class Tile:
     rows: int
     excluded: int
     link: str
+    unsound: tuple[Words, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +135,8 @@ def rep_summary(
     """
     with company_wide(session, reason=CREDIT):
         found = queries.values(session, metric_ids, scope=visibility, period=period, as_of=as_of)
-    tiles = tuple(_tile(found[metric_id], period) for metric_id in metric_ids)
+    unsound = failing_under(session, metric_ids, as_of=as_of)
+    tiles = tuple(_tile(found[metric_id], period, unsound[metric_id]) for metric_id in metric_ids)
     return RepSummary(period=period, as_of=as_of, tiles=tiles)
 
 
@@ -162,10 +167,12 @@ def metric_rows(
             limit=limit,
             offset=offset,
         )
-    return RowsBehind(period=period, as_of=as_of, tile=_tile(value, period), rows=tuple(rows))
+    unsound = failing_under(session, [metric_id], as_of=as_of)[metric_id]
+    tile = _tile(value, period, unsound)
+    return RowsBehind(period=period, as_of=as_of, tile=tile, rows=tuple(rows))
 
 
-def _tile(found: MetricValue, period: Period) -> Tile:
+def _tile(found: MetricValue, period: Period, unsound: Sequence[Rule]) -> Tile:
     item = metric(found.metric)
     money = None
     if found.value is not None and found.currency is not None:
@@ -184,4 +191,5 @@ def _tile(found: MetricValue, period: Period) -> Tile:
         rows=found.rows,
         excluded=found.excluded,
         link=f"/kpis/{item.id}?period={period.name}",
+        unsound=tuple(Words(rule.names[1], rule.names[0]) for rule in unsound),
     )

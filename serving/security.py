@@ -86,6 +86,8 @@ def only(*roles: str) -> Policy:
     return Policy(public=False, roles=frozenset(roles))
 
 
+READS_THE_LOG = only("rep", "manager", "leader", "sales_ops", "admin")
+
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 

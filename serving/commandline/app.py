@@ -13,6 +13,7 @@ from serving.commandline import (
     backup,
     batches,
     children,
+    health,
     imports,
     models,
     oversight,
@@ -61,6 +62,7 @@ for group in (
     backup,
     oversight,
     transfer,
+    health,
 ):
     group.register(app)
 
