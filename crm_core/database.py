@@ -7,10 +7,21 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Engine, MetaData, String, TypeDecorator, text
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    MetaData,
+    String,
+    TypeDecorator,
+    text,
+)
 from sqlalchemy import create_engine as _create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.pool import NullPool
 
 from crm_core.errors import Invalid
 
@@ -77,11 +88,13 @@ def create_engine(
     url: str,
     *,
     role: str | None = None,
+    company_wide: bool = False,
     **options: Any,  # noqa: ANN401 - passed through unchanged
 ) -> Engine:
     """Return an engine on a PostgreSQL URL, with psycopg 3 and UTC sessions.
 
     With ``role`` every connection works as that role from its start, also after a reset.
+    ``company_wide`` is for :func:`company_wide_engine` only.
     """
     for prefix in ("postgresql://", "postgres://"):
         if url.startswith(prefix):
@@ -90,6 +103,8 @@ def create_engine(
     settings = "-c timezone=UTC -c client_connection_check_interval=2s"
     if role is not None:
         settings += f" -c role={role}"
+    if company_wide:
+        settings += " -c winward.everyone=on"
     connect_args = {
         "options": settings,
         **options.pop("connect_args", {}),
@@ -192,6 +207,22 @@ def set_now(session: Session, now: dt.datetime) -> None:
     """Say what time it is for what the database itself writes down in this transaction."""
     setting = text("select set_config('winward.now', :now, true)")
     session.execute(setting, {"now": now.isoformat()})
+
+
+def company_wide_engine(bind: Engine | Connection, *, reason: str) -> Engine:
+    """Return an engine on the same store and as the same role that sees the company's facts.
+
+    Without a pool: what a model's memory is filled from, beside the requests' own connections.
+    """
+    assert reason, "say why the whole company's facts are needed"
+    asked = text("select case when current_user <> session_user then current_user end")
+    if isinstance(bind, Engine):
+        with bind.connect() as connection:
+            role = connection.scalar(asked)
+    else:
+        role = bind.scalar(asked)
+    url = bind.engine.url.render_as_string(hide_password=False)
+    return create_engine(url, role=role, company_wide=True, poolclass=NullPool)
 
 
 @contextmanager

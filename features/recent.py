@@ -12,9 +12,8 @@ import threading
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.pool import NullPool
 
-from crm_core.database import create_engine
+from crm_core.database import company_wide_engine
 from crm_core.imports.queries import FactsMark, facts_mark
 from features.facts import load
 from features.history import History
@@ -53,7 +52,8 @@ class _Memory:
             if held is not None and (held.store, held.mark) == (url, mark):
                 return held.history
             # a connection of its own: the pool's may all be held by requests that wait for this
-            history = History(load(create_engine(url, poolclass=NullPool), as_of=_EVERYTHING))
+            own = company_wide_engine(bind, reason="one copy of the facts serves every question")
+            history = History(load(own, as_of=_EVERYTHING))
             size = len(history.facts.events) + len(history.facts.activities)
             self._held = _Held(url, mark, history) if size <= _MOST_FACTS else None
             return history

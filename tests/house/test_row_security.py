@@ -8,6 +8,7 @@ from crm_core import schema
 from crm_core.row_security import CLASSES
 
 LIFTED = {
+    "features/recent.py": 1,  # the memory of facts from which live rows are made
     "crm_core/records/operations.py": 1,  # a key that is taken is taken
     "crm_core/records/upkeep.py": 2,  # a visible record's past; all of a merged record
     "serving/coaching/recommend.py": 1,  # norms: what is usual in the company
@@ -16,7 +17,7 @@ LIFTED = {
 }
 """Where a web request may read the whole company's facts; each says why where it does."""
 
-_LIFT = re.compile(r"with company_wide\(")
+_LIFT = re.compile(r"with company_wide\(|= company_wide_engine\(")
 
 
 def undeclared(tables: set[str]) -> set[str]:

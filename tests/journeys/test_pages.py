@@ -14,7 +14,7 @@ from argon2 import PasswordHasher
 from playwright.sync_api import expect, sync_playwright
 from sqlalchemy import Engine
 
-from crm_core.database import create_engine, transaction
+from crm_core.database import create_engine, transaction, web_engine
 from crm_core.people import operations
 from crm_core.settings import Settings
 from serving.app import create_app
@@ -42,7 +42,8 @@ def server(postgresql, template_database, tmp_path_factory):
         a_company(session)
         for number in range(60):
             a_deal(session, f"extra {number:02}", "rep", number % 9)
-    app = create_app(Settings(home=tmp_path_factory.mktemp("home")), engine)
+    bound = web_engine(postgresql.url("browsed"))
+    app = create_app(Settings(home=tmp_path_factory.mktemp("home")), bound)
     app.state.fixed_time = NOON
     running = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=running.run, daemon=True)
@@ -55,6 +56,7 @@ def server(postgresql, template_database, tmp_path_factory):
     running.should_exit = True
     thread.join(15)
     operations.HASHER = real
+    bound.dispose()
     engine.dispose()
 
 

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import make_url, text
 
-from crm_core.database import create_engine
+from crm_core.database import create_engine, web_engine
 from crm_core.settings import Settings
 from serving.app import create_app
 from serving.explanations import sigmoid
@@ -31,7 +31,7 @@ def winward(database_url: str, tmp_path: Path) -> Winward:
 @pytest.fixture
 def web(database_url: str, tmp_path: Path) -> Iterator[TestClient]:
     """The application on the store, at a fixed time."""
-    engine = create_engine(database_url)
+    engine = web_engine(database_url)
     app = create_app(Settings(home=tmp_path / "home"), engine)
     app.state.fixed_time = NOW
     with TestClient(app, base_url="https://testserver") as client:

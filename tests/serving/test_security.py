@@ -276,4 +276,9 @@ class TestStartingFromTheEnvironment:
     def test_opens_the_database_it_names(self, monkeypatch, database_url, tmp_path):
         settings = Settings(database_url=database_url, home=tmp_path)
         monkeypatch.setattr(app_module.configuration, "load", lambda: settings)
-        assert app_module.from_environment().state.settings == settings
+        app = app_module.from_environment()
+        try:
+            assert app.state.settings == settings
+            assert app.state.engine.pool.checkedin() == 1  # it looked whether it is bound
+        finally:
+            app.state.engine.dispose()
