@@ -280,3 +280,47 @@ def _statements(app, call):
     finally:
         event.remove(app.state.engine, "before_cursor_execute", note)
     return len(seen)
+
+
+class TestPages:
+    @pytest.mark.parametrize("lang", ["en", "zh"])
+    def test_show_every_kind_of_alert_task_request_and_rule(self, ops, signed_in, engine, lang):
+        from crm_core.processes import alerts
+
+        words = {"count": 2, "deals": [{"id": "d", "name": "<b>"}], "title": "t", "by": "b",
+                 "state": "approved", "lead": "l", "reason": "no_rule", "text": "x"}  # fmt: skip
+        with transaction(engine) as session:
+            for kind in alerts.KINDS:
+                alerts.choose_mode(session, user_id="rep", kind=kind, mode="now")
+                alerts.raise_alert(
+                    session, user_id="rep", kind=kind, dedupe_key=kind, now=NOON,
+                    words=words if kind in ("slipped", "stalled") else
+                    {key: value for key, value in words.items() if key != "deals"},
+                )  # fmt: skip
+        for kind, value in (("activity", "meeting"), ("min_days", 300), ("task", "Ask"),
+                            ("field", "x_budget"), ("contact_role", "blocker")):  # fmt: skip
+            asked = {"stage": "Qualify", "kind": kind, "value": value}
+            assert ops.post("/api/v1/stage-criteria", json=asked).status_code == 201
+        rule = {"name": "r", "event_kind": "opportunity.changed",
+                "condition": {"all": [{"not": {}}, {"field": "stage", "op": "changed"}]},
+                "actions": [{"kind": "set", "field": "x_a", "value": "1"},
+                            {"kind": "notify", "to": "owner", "text": "x"},
+                            {"kind": "assign", "to": "rep"}]}  # fmt: skip
+        assert ops.post("/api/v1/rules", json=rule).status_code == 201
+        rep = signed_in("rep")
+        token = rep.headers["x-csrf-token"]
+        form = {"stage": "Offer", "csrf_token": token}
+        missed = rep.post("/deals/deal of rep/stage", data=form)
+        assert missed.status_code == 303
+        assert "missed=Offer" in missed.headers["location"]
+        rep.post("/deals/deal of rep/stage", data=form | {"reason": "<i>why"})
+        take_turn(engine, now=NOON)
+        for client, path in (
+            (rep, "/alerts"), (rep, "/tasks"), (rep, "/tasks?show=done"), (rep, "/approvals"),
+            (rep, "/deals/deal of rep/work?missed=Offer"), (rep, "/customers/acme"),
+            (signed_in("manager"), "/approvals"), (ops, "/processes"),
+        ):  # fmt: skip
+            page = client.get(path, params={"lang": lang}, headers=HTML)
+            assert page.status_code == 200, (path, page.text[:500])
+            assert "<i>why" not in page.text
+        assert rep.get("/processes", headers=HTML).status_code == 403

@@ -13,7 +13,7 @@ from crm_core.opportunities.models import OpportunityEvent
 from crm_core.people.permissions import MayNot
 from crm_core.processes import approvals, operations, tasks
 from crm_core.processes.approval_views import one
-from crm_core.processes.arithmetic import SelfApproval
+from crm_core.processes.arithmetic import BadDelegate, SelfApproval
 from crm_core.processes.gates import CriteriaMissing, UnknownStage
 from crm_core.processes.models import Approval, ProcessEvent, StageOverride, Task
 from crm_core.processes.operations import BadCriterion
@@ -252,11 +252,18 @@ class TestApprovals:
             self.decides(session, team, "manager", number, seen_hash="0" * 64)
 
     def test_can_be_handed_on_but_not_to_who_asked(self, session, team):
+        factories.an_opportunity(session, key="d1", owner=team["rep"])
         number = self.a_request(session, team)
         with pytest.raises(SelfApproval):
             self.decides(session, team, "manager", number, "delegate", to="rep")
         self.decides(session, team, "manager", number, "delegate", to="finance")
         assert self.decides(session, team, "finance", number).state == "approved"
+
+    def test_are_not_handed_to_who_may_not_see_the_record(self, session, team):
+        factories.an_opportunity(session, key="d1", owner=team["rep"])
+        number = self.a_request(session, team)
+        with pytest.raises(BadDelegate):
+            self.decides(session, team, "manager", number, "delegate", to="colleague")
 
     def test_escalate_to_who_stands_above_and_to_the_administrator_at_last(self, session, team):
         number = self.a_request(session, team)
