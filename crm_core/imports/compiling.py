@@ -315,7 +315,7 @@ def _verdict(everything: list[Target]) -> str:
     )
 
 
-def _plain_number(number: NumberFormat, r: str = "{r}") -> str:
+def plain_number(number: NumberFormat, r: str = "{r}") -> str:
     """Return the SQL of a number as plain decimal text, null when it is not written as agreed."""
     text = r
     if number.strip:
@@ -335,7 +335,7 @@ def _plain_number(number: NumberFormat, r: str = "{r}") -> str:
 
 
 def _number(kind: str, number: NumberFormat, scale: int) -> str:
-    plain = _plain_number(number)
+    plain = plain_number(number)
     value = f"coalesce(try_cast({plain} as decimal(38, 12)), "
     value += f"try_cast(try_cast({plain} as double) as decimal(38, 12)))"
     if scale != 1:
@@ -379,7 +379,7 @@ def _custom_typed(
     kind: str, number: NumberFormat, column: CustomSpec, file: FileSpec
 ) -> tuple[str, str]:
     if kind == "number":
-        plain = _plain_number(number)
+        plain = plain_number(number)
         scale = "" if column.scale == 1 else f" * {column.scale}"
         return f"(try_cast({plain} as double){scale})", _expected_number("decimal", number)
     if kind == "date":

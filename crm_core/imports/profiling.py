@@ -16,7 +16,7 @@ _NUMBER = r"[+-]?(0|[1-9]\d{0,14})?(\.\d+)?([eE][+-]?\d{1,3})?"
 _DATE = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?"
 _EXAMPLES = 3
 _CATEGORIES = 60
-_PROFILED = 20_000
+PROFILED = 20_000
 _GUESSED = 200_000
 """Cells looked at: to describe a column, and to fix the kind of a custom field for good."""
 
@@ -35,7 +35,7 @@ def columns(
     """Return the profile of each column; ``used`` says mapped or dropped by name.
 
     Rows and filled cells are counted in the whole file; kind, range and number of distinct
-    values are what the first ``_PROFILED`` filled cells show.
+    values are what the first ``PROFILED`` filled cells show.
     """
     nothing = _nothing(missing)
     wanted = ["count(*)", *(f"count(*) filter ({_holds(name, nothing)})" for name in names)]
@@ -45,7 +45,7 @@ def columns(
     )[0]
     profiles = []
     for name, count in zip(names, counts, strict=True):
-        cells = _cells(scratch, source, name, nothing, _PROFILED)
+        cells = _cells(scratch, source, name, nothing, PROFILED)
         profiles.append(
             ColumnProfile(
                 name,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from crm_core.imports.choice import Choice
+    from crm_core.imports.proposals import Proposal
     from crm_core.imports.report import ImportReport
 
 
@@ -26,6 +27,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command("import")(import_files)
     app.command("export")(export_files)
+    app.command("profile")(profile_files)
 
 
 def import_files(
@@ -195,6 +197,61 @@ def _outcome(report: ImportReport) -> Iterator[str]:
         yield "Dry run: nothing was written."
     elif not report.changed:
         yield "Nothing changed."
+
+
+def profile_files(
+    path: Annotated[Path, typer.Argument(help="A folder, file or workbook of any system.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Write the proposed mapping here; else it is printed.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Look at foreign files and propose a mapping: what each column holds and becomes.
+
+    Nothing is stored. Exit code 1 when the mapping still needs something that it names.
+    """
+    from crm_core.imports.proposing import propose
+
+    proposal = propose(path)
+    if out is not None:
+        with out.open("x", encoding="utf-8") as stream:
+            stream.write(proposal.yaml)
+    if as_json:
+        print(json.dumps(proposal.as_json(), ensure_ascii=False, indent=2))
+    else:
+        _show_proposal(proposal)
+        if out is None:
+            print(proposal.yaml)
+    if not proposal.is_complete:
+        raise typer.Exit(1)
+
+
+def _show_proposal(proposal: Proposal) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from crm_core.errors import printable
+
+    console = Console(stderr=True)
+    for file in proposal.files:
+        console.print(
+            f"[bold]{escape(printable(file.profile.file))}[/]: {file.profile.rows:,} rows, "
+            f"taken for {file.table or 'nothing known'}"
+        )
+        table = Table("column", "holds", "filled", "from", "to", "becomes")
+        for match in file.matches:
+            source = match.source
+            cells = (source.name, match.found.kind, f"{source.filled:,}",
+                     source.minimum or "", source.maximum or "", match.target or "–")  # fmt: skip
+            table.add_row(*(escape(printable(cell[:40])) for cell in cells))
+        console.print(table)
+        if file.missing:
+            console.print(f"  still needed: {', '.join(file.missing)}")
+    console.print(
+        f"Coverage: {proposal.coverage:.0%} of the columns that hold data, "
+        f"{proposal.cells:.0%} of the filled cells."
+    )
 
 
 def export_files(
