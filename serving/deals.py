@@ -35,7 +35,10 @@ def _none_if_empty(value: object) -> object:
 
 
 Blank = BeforeValidator(_none_if_empty)
-ShortText = Annotated[str | None, Blank, Field(max_length=200)]
+# bounds stand inside the optional: outside, they would be asked of None too
+LongText = Annotated[str, Field(max_length=20_000)]
+Major = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=4)]
+ShortText = Annotated[Annotated[str, Field(max_length=200)] | None, Blank]
 
 
 class DealQuery(BaseModel):
@@ -45,8 +48,8 @@ class DealQuery(BaseModel):
     stage: ShortText = None
     owner: ShortText = Field(None, description="Id of the user who owns the deal.")
     q: ShortText = Field(None, description="Part of the deal's or account's name, or its id.")
-    min_amount: Annotated[Decimal | None, Blank, Field(ge=0, max_digits=18, decimal_places=4)] = (
-        Field(None, description="In major units of the deal's own currency.")
+    min_amount: Annotated[Major | None, Blank] = Field(
+        None, description="In major units of the deal's own currency."
     )
     closes_before: Annotated[dt.date | None, Blank] = None
     sort: Literal[
@@ -54,7 +57,7 @@ class DealQuery(BaseModel):
         "amount", "-amount", "close", "-close", "created", "-created", "touched", "-touched",
         "p_win", "-p_win",
     ] = Field("-amount", description="What to order by; '-' turns it round.")  # fmt: skip
-    cursor: Annotated[str | None, Blank, Field(max_length=2000)] = Field(
+    cursor: Annotated[LongText | None, Blank] = Field(
         None, description="next_cursor of the page before."
     )
     limit: int = Field(50, ge=1, le=views.LARGEST_PAGE)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Path, Query
 from fastapi.responses import RedirectResponse, Response
+from pydantic import Field
 
 from serving import deals, logins, workday
 from serving.addresses import ByPart
@@ -72,8 +73,8 @@ def answer(
     recommendation_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
     response: Annotated[Literal["done", "snoozed", "dismissed"], Form()],
     viewer: SignedIn, session: SessionOfRequest, may: May, now: Now,
-    reason: Annotated[str | None, Blank, Form(max_length=500)] = None,
-    snooze_days: Annotated[int | None, Blank, Form(ge=1, le=90)] = None,
+    reason: Annotated[Annotated[str, Field(max_length=500)] | None, Blank, Form()] = None,
+    snooze_days: Annotated[Annotated[int, Field(ge=1, le=90)] | None, Blank, Form()] = None,
     back: Annotated[str, Form(max_length=logins.LONGEST_PATH)] = "/",
 ) -> Response:  # fmt: skip
     """Write down what the viewer did with a recommendation and go back to where they were."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
+from pydantic import Field
 
 from crm_core.people.permissions import ACTIONS, EVERYBODY
 from serving import oversight
@@ -16,7 +17,7 @@ from serving.web import pages
 from serving.web.pages import Framed
 
 router = APIRouter(include_in_schema=False)
-Text = Annotated[str | None, Blank, Query(max_length=200)]
+Text = Annotated[Annotated[str, Field(max_length=200)] | None, Blank, Query()]
 
 
 @router.get("/audit")

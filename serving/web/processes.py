@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Path, Query
 from fastapi.responses import RedirectResponse, Response
+from pydantic import Field
 
 from crm_core.opportunities import views
 from crm_core.processes import (
@@ -153,7 +154,7 @@ def decide(
     approval_id: Number, session: SessionOfRequest, acting: Acts,
     decision: Annotated[Literal["approve", "reject", "withdraw"], Form()],
     content_hash: Annotated[str, Form(max_length=64)],
-    comment: Annotated[str | None, Blank, Form(max_length=1000)] = None,
+    comment: Annotated[Annotated[str, Field(max_length=1000)] | None, Blank, Form()] = None,
 ) -> Response:  # fmt: skip
     """Decide a request as it was read."""
     operations.decide_approval(
@@ -201,8 +202,8 @@ def work_page(
 def move_deal(
     opportunity_id: TextId, session: SessionOfRequest, acting: Acts,
     stage: Annotated[str, Form(max_length=200)],
-    reason: Annotated[str | None, Blank, Form(max_length=1000)] = None,
-    lost_reason: Annotated[str | None, Blank, Form(max_length=1000)] = None,
+    reason: Annotated[Annotated[str, Field(max_length=1000)] | None, Blank, Form()] = None,
+    lost_reason: Annotated[Annotated[str, Field(max_length=1000)] | None, Blank, Form()] = None,
 ) -> Response:  # fmt: skip
     """Move a deal to a stage, or go back and show what it misses."""
     here = f"/deals/{segment(opportunity_id)}/work"
