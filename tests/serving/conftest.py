@@ -8,10 +8,11 @@ import pytest
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
+from crm_core import row_security
 from crm_core.accounts.models import Account, Contact
 from crm_core.activities.models import Activity
 from crm_core.advice.models import Prediction
-from crm_core.database import transaction, web_engine
+from crm_core.database import WEB_ROLE, transaction, web_engine
 from crm_core.opportunities.models import (
     Opportunity,
     OpportunityContact,
@@ -118,11 +119,13 @@ def cheap_hashes(monkeypatch):
 
 
 @pytest.fixture
-def bound_engine(database_url):
-    """An engine on this test's database as the web has it: bound by row-level security."""
-    engine = web_engine(database_url)
-    yield engine
-    engine.dispose()
+def bound_engine(engine):
+    """An engine on this test's database as the web has it: its own login, bound by its scope."""
+    row_security.let_in(engine)
+    url = engine.url.set(username=WEB_ROLE).render_as_string(hide_password=False)
+    bound = web_engine(url)
+    yield bound
+    bound.dispose()
 
 
 @pytest.fixture
