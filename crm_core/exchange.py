@@ -10,18 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 ColumnKind = Literal[
-    "id",
-    "text",
-    "choice",
-    "integer",
-    "decimal",
-    "money",
-    "currency",
-    "date",
-    "instant",
-    "month",
+    "id", "text", "choice", "integer", "decimal", "money", "currency", "date", "instant", "month",
     "boolean",
-]
+]  # fmt: skip
 """``money`` is a decimal in major units; ``instant`` a time; ``month`` a number 1–12."""
 
 

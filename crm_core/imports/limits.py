@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -102,11 +103,20 @@ def check_head(path: Path, file: str) -> None:
         raise too_long(file, 1)
     sample = head[: MEBIBYTE // 4]
     controls = len(sample) - len(sample.translate(None, _CONTROLS))
-    if b"\x00" not in sample and controls > 8 and controls > len(sample) // 100:
-        raise Refused(
-            f"{file} is not text: {controls:,} of its first {len(sample):,} bytes are control "
-            "characters; export the table as CSV, .xlsx or Parquet."
-        )
+    if b"\x00" in sample or controls <= max(8, len(sample) // 100) or _is_utf_8(sample):
+        return  # the reader names the line of a NUL; valid UTF-8 with odd letters is text
+    raise Refused(
+        f"{file} is not text: {controls:,} of its first {len(sample):,} bytes are control "
+        "characters; export the table as CSV, .xlsx or Parquet."
+    )
+
+
+def _is_utf_8(sample: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def check_header(file: str, names: list[str]) -> None:

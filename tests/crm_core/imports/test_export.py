@@ -9,12 +9,16 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import text
 
 from crm_core import exchange, schema
 from crm_core.database import create_engine, transaction
 from crm_core.imports.exports import NOT_EXPORTED, FolderInUse, export
 from crm_core.imports.operations import import_path
+from crm_core.imports.readers import Options, open_source
+from crm_core.imports.sheets import Field, open_sheet
 from crm_core.simulation import generate
 
 NOW = dt.datetime(2026, 6, 30, 12, tzinfo=dt.UTC)
@@ -260,6 +264,24 @@ class TestTheFolder:
         assert len(os.listdir(tmp_path)) == 2
         export(engine, tmp_path / "out")
         assert sorted(os.listdir(tmp_path)) == [".out.winward-export-foreign", "out"]
+
+
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=40
+)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@given(rows=st.lists(st.tuples(TEXTS, st.one_of(st.none(), TEXTS)), min_size=1, max_size=20))
+@settings(max_examples=60, deadline=None)
+def test_any_text_is_read_back_as_it_was(tmp_path_factory, form, rows):
+    path = tmp_path_factory.mktemp("sheet") / f"a.{form}"
+    sheet = open_sheet(path, [Field("one", "text"), Field("two", "id")], form)
+    sheet.write(rows)
+    sheet.close()
+    with open_source(path, path.name, Options(encoding="UTF-8")) as source:
+        found = [(r["one"], r["two"]) for batch in source.batches for r in batch.to_pylist()]
+    assert found == rows
 
 
 def test_every_stored_column_is_exported_or_left_out_on_purpose():
