@@ -17,12 +17,12 @@ from sqlalchemy.orm import Session
 
 from crm_core.audit import operations as audit
 from crm_core.database import run
-from crm_core.imports import batches, references
+from crm_core.imports import batches, former, references
 from crm_core.imports.loading import BUSINESS_KEY
 from crm_core.imports.models import ImportBatch
 from crm_core.imports.scratch import literal, quoted
 from crm_core.imports.states import WrongState
-from crm_core.imports.tracking import DEAL_STATIC, DEALS, EVENTS, TABLES, Shape, then
+from crm_core.imports.tracking import DEAL_STATIC, DEALS, EVENTS, TABLES, Shape, keep_as, then
 from crm_core.opportunities import projection
 
 _DERIVED = (
@@ -74,6 +74,7 @@ def roll_back(
     batch = batches.find(session, number)
     session.refresh(batch, with_for_update=True)
     _require_undoable(batch)
+    keep_as(session, number, recorded_at=at)
     work = _Work(session, number, then(session, number, batch.tracked), Undone(number))
     run(
         session,
@@ -182,6 +183,7 @@ class _Work:
             f"cross join lateral jsonb_populate_record(null::{table}, u.before) r "
             f"where {references.matches(self.session, shape, 't', 'u')} and u.reason is null"
         )
+        former.forget(self.session, shape, self.batch)
         self.run(
             "update import_changes c set kept = u.reason from undo_now u "
             "where c.ctid = u.entry and u.reason is not null"

@@ -7,6 +7,7 @@ so runs of their sequence numbers are all that is kept of them.
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -87,6 +88,17 @@ def then(session: Session, batch: int, tracked: dict[str, list[str]]) -> dict[st
     return found
 
 
+def keep_as(session: Session, batch: int, *, recorded_at: dt.datetime) -> None:
+    """Say for this transaction whose changes the history of records keeps, and learnt when."""
+    run(
+        session,
+        "select set_config('winward.batch', :batch, true), "
+        "set_config('winward.recorded_at', :at, true)",
+        batch=str(batch),
+        at=recorded_at.isoformat(),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Tracker:
     """Keeps what one batch writes; made when its transaction begins to write."""
@@ -96,8 +108,12 @@ class Tracker:
     events_before: int
 
     @classmethod
-    def start(cls, session: Session, batch: int) -> Tracker:
-        """Return the tracker of a batch that has written nothing yet."""
+    def start(cls, session: Session, batch: int, *, recorded_at: dt.datetime) -> Tracker:
+        """Return the tracker of a batch that has written nothing yet.
+
+        What the database itself keeps of changed rows is of this batch and was learnt then.
+        """
+        keep_as(session, batch, recorded_at=recorded_at)
         last = session.scalar(text(f"select coalesce(max(sequence), 0) from {EVENTS}"))
         return cls(batch, shapes(session), int(last or 0))
 

@@ -8,11 +8,12 @@ instant the one recorded later; then the one written later (``sequence``).
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, literal_column, select, text
 from sqlalchemy.orm import Session
 
 from crm_core.errors import Invalid
@@ -70,21 +71,53 @@ def changes(session: Session, shape: Shape, key: str, *, as_of: dt.datetime) -> 
         return _of_versions(session, shape, key, as_of)
     if shape.name not in TRACKED:
         raise NoHistory(f"No history of {shape.name} is kept; its rows are written once.")
+    return _of_record(session, shape, key, as_of)
+
+
+def _of_record(session: Session, shape: Shape, key: str, as_of: dt.datetime) -> list[Change]:
+    """Return the kept changes; where there are none, the row itself is what it always was."""
+    of_record = (RecordEvent.table_name == shape.name, RecordEvent.key == key)
     found = session.scalars(
         select(RecordEvent)
         .where(
-            RecordEvent.table_name == shape.name,
-            RecordEvent.key == key,
+            *of_record,
+            RecordEvent.changes != {},
             RecordEvent.occurred_at <= as_of,
             RecordEvent.recorded_at <= as_of,
         )
         .order_by(RecordEvent.occurred_at, RecordEvent.recorded_at, RecordEvent.sequence)
         .limit(MOST_EVENTS)
     )
-    return [
+    told = [
         Change(each.occurred_at, each.recorded_at, each.sequence, each.changes, each.user_id)
         for each in found
     ]
+    if told:
+        return told
+    first = _unchanged(session, shape, key)
+    return [first] if first is not None and first.occurred_at <= as_of >= first.recorded_at else []
+
+
+def _unchanged(session: Session, shape: Shape, key: str) -> Change | None:
+    """Return the state of a record that nothing has changed since it was written."""
+    row = session.scalar(
+        select(func.to_jsonb(literal_column(f'"{shape.name}"')))
+        .select_from(shape.stored)
+        .where(lookups.among(shape, shape.stored, [key]))
+    )
+    if row is None:
+        return None
+    row.pop("password_hash", None)
+    first = session.execute(
+        _FIRST, {"table": shape.name, "key": key, "row": json.dumps(row)}
+    ).one_or_none()
+    if first is None:
+        return None
+    return Change(first.occurred_at, first.recorded_at, 0, first.changes, first.user_id)
+
+
+_FIRST = text("select * from winward_first_state(:table, :key, cast(:row as jsonb))")
+"""No row when former values are kept: then those tell."""
 
 
 def _of_deal(session: Session, key: str, as_of: dt.datetime) -> list[Change]:

@@ -19,7 +19,7 @@ from crm_core import exchange
 from crm_core.audit import operations as audit
 from crm_core.database import run
 from crm_core.errors import Conflict, Invalid, NotFound
-from crm_core.records import locks
+from crm_core.records import history, locks
 from crm_core.records.duplicates import TABLES
 from crm_core.records.models import MergedRecord
 from crm_core.records.tables import SHAPES, shape
@@ -233,14 +233,16 @@ def _chosen(
 
 def _since(session: Session, table: str, key: str, name: str) -> dt.datetime | None:
     """Return when a record took on the value it has."""
-    found: dt.datetime | None = session.scalar(
-        text(
-            "select max(occurred_at) from record_events where table_name = :table and key = :key "
-            "and (changes ? :name or changes -> 'custom' ? :name)"
-        ),
-        {"table": table, "key": key, "name": name},
-    )
-    return found
+    told = history.changes(session, SHAPES[table], key, as_of=_EVER)
+    found = [
+        each.occurred_at
+        for each in told
+        if name in each.values or name in (each.values.get("custom") or {})
+    ]
+    return max(found, default=None)
+
+
+_EVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
 def _children(table: str) -> list[tuple[str, str]]:

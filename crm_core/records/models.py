@@ -28,8 +28,10 @@ class RecordEvent(Base):
 
     Written by the database itself whenever a row of a tracked table changes, so that no writer
     (import, API, job) can forget it. Never updated. ``changes`` maps a stored column to its new
-    value; the first event of a record holds all of them. ``key`` is the record's key as
-    :mod:`crm_core.records.keys` writes it.
+    value; the first event of a record holds all of them, and is written only before the first
+    change: until then the row itself is what the record always was. An event without changes
+    says when we learnt of a row that does not say so itself. ``key`` is the record's key as
+    :mod:`crm_core.records.keys` writes it, ``batch_id`` the import that wrote.
     """
 
     __tablename__ = "record_events"
@@ -42,6 +44,7 @@ class RecordEvent(Base):
     recorded_at: Mapped[dt.datetime] = mapped_column(Instant)
     changes: Mapped[dict[str, Any]] = mapped_column(JSONB)
     user_id: Mapped[str | None] = mapped_column(Text)
+    batch_id: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class IdempotencyKey(Base):

@@ -98,6 +98,25 @@ class TestAWholeCompany:
         undo(engine, base)
         assert one(engine, "select count(*) from accounts") == 0
 
+    def test_forgets_the_former_values_that_it_made(self, engine, base, tmp_path):
+        former = "select count(*) from record_events where key = 'a1' and changes <> '{}'"
+        _, number = bring(engine, write(tmp_path / "2", accounts="id,name\na1,Two\n"), at=LATER)
+        learnt = "select max(recorded_at) from record_events where key = 'a1'"
+        assert one(engine, learnt) == LATER
+        assert one(engine, former) == 2
+        undo(engine, number)
+        assert one(engine, former) == 0
+
+    def test_keeps_the_story_of_a_record_that_was_changed_and_changed_back(
+        self, engine, base, tmp_path
+    ):
+        _, number = bring(engine, write(tmp_path / "2", accounts="id,name\na1,Two\n"), at=LATER)
+        execute(engine, "update accounts set tier = 'gold' where id = 'a1'")
+        execute(engine, "update accounts set tier = null where id = 'a1'")
+        assert undo(engine, number, at=LATER + dt.timedelta(days=1)).kept == {}
+        names = "select string_agg(changes ->> 'name', ' ' order by sequence) from record_events"
+        assert one(engine, f"{names} where key = 'a1'") == "Alpha Two Alpha"
+
     @pytest.mark.slow
     @pytest.mark.timeout(1800)
     def test_of_100_000_rows_leaves_the_store_as_it_was(self, engine, base, tmp_path):
