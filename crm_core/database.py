@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 from sqlalchemy import (
@@ -112,6 +113,23 @@ def create_engine(
     return _create_engine(url, pool_pre_ping=True, connect_args=connect_args, **options)
 
 
+Guard = Callable[[Session], None]
+_guard: ContextVar[Guard | None] = ContextVar("guard", default=None)
+
+
+@contextmanager
+def guarded(guard: Guard) -> Iterator[None]:
+    """Ask ``guard`` right before every commit of the block's transactions; it refuses by raising.
+
+    A job's work is guarded by the question whether the job is still its worker's.
+    """
+    before = _guard.set(guard)
+    try:
+        yield
+    finally:
+        _guard.reset(before)
+
+
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Session]:
     """Yield a session; commit when the block ends, roll everything back when it raises.
@@ -121,6 +139,9 @@ def transaction(engine: Engine) -> Iterator[Session]:
     with Session(engine, expire_on_commit=False) as session:
         try:
             yield session
+            guard = _guard.get()
+            if guard is not None:
+                guard(session)
         except BaseException:
             session.rollback()
             raise

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import ARRAY, DateTime, Text, and_, cast, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as insert_or_nothing
 from sqlalchemy.orm import Session
 
@@ -96,11 +96,36 @@ class NewDecision:
 
 
 def record_predictions(session: Session, predictions: Iterable[NewPrediction]) -> int:
-    """Write predictions down, in one statement; return how many."""
+    """Write predictions down, in one statement; return how many.
+
+    What a version says of a deal as of a time is written once, however often it is asked.
+    """
     rows = [asdict(prediction) for prediction in predictions]
+    known = _said_before(session, rows)
+    rows = [row for row in rows if _said(row) not in known]
     if rows:
         session.execute(insert(Prediction), rows)
     return len(rows)
+
+
+def _said(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("opportunity_id", "model", "model_version", "as_of"))
+
+
+def _said_before(session: Session, rows: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
+    asked = func.unnest(
+        cast([row["opportunity_id"] for row in rows], ARRAY(Text)),
+        cast([row["as_of"] for row in rows], ARRAY(DateTime(timezone=True))),
+    ).table_valued("id", "at", name="asked")
+    found = session.execute(
+        select(
+            Prediction.opportunity_id, Prediction.model, Prediction.model_version, Prediction.as_of
+        ).join(
+            asked,
+            and_(Prediction.opportunity_id == asked.c.id, Prediction.as_of == asked.c.at),
+        )
+    )
+    return {tuple(row) for row in found}
 
 
 def record_serving(

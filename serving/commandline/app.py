@@ -40,12 +40,18 @@ app = typer.Typer(
 
 @app.callback()
 def _every_command(
+    context: typer.Context,
     with_parent: int = typer.Option(
         0, hidden=True, help="End when this process ends (set by programs that start us)."
     ),
+    for_job: str = typer.Option("", hidden=True, help="The job and attempt (set by workers)."),
 ) -> None:
     if with_parent:
         children.end_with(with_parent)
+    if for_job:
+        from serving import leases
+
+        context.with_resource(leases.held(leases.Lease.from_text(for_job)))
 
 
 for group in (

@@ -68,7 +68,7 @@ def _serves_a_model(settings: Settings) -> bool:
 
 def run(settings: Settings, *, empty: bool) -> None:
     """Do what is outstanding, each step shown with its time."""
-    from serving import jobs
+    from serving import job_queue
     from serving.commandline.store import database_urls, facts
 
     steps = Steps(Console(file=sys.stdout, highlight=False))
@@ -80,7 +80,7 @@ def run(settings: Settings, *, empty: bool) -> None:
         urls = stack.enter_context(database_urls(settings))
         with steps.step("Migrate the facts"):
             engine = stack.enter_context(facts(urls["winward"]))
-            jobs.prepare(urls["winward"])
+            job_queue.prepare(urls["winward"])
         tracking = None
         if milestones.reached(engine).get("tracking") != _tracking_release():
             # it takes one core for ten seconds; the company is made on the other meanwhile
@@ -150,7 +150,7 @@ def _import_demo(engine: Engine, settings: Settings, steps: Steps) -> None:
     from crm_core.imports import operations
     from crm_core.simulation import generate
 
-    folder = settings.home / "demo.partial"
+    folder = settings.home / "demo-company"
     shutil.rmtree(folder, ignore_errors=True)
     moment = clock.now()
     with steps.step("Simulate the demo company"):

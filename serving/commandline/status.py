@@ -24,7 +24,7 @@ def migrate(
     only: Part | None = typer.Option(None, help="Bring only this part up to date."),
 ) -> None:
     """Bring the databases to the newest version: facts, jobs, tracking and feature registry."""
-    from serving import jobs
+    from serving import job_queue
     from serving.commandline.store import database_urls, facts
 
     settings = configuration.load()
@@ -35,7 +35,7 @@ def migrate(
                 pass
         if only in (None, "jobs"):
             with steps.step("Prepare the queue of jobs"):
-                jobs.prepare(urls["winward"])
+                job_queue.prepare(urls["winward"])
         if only in (None, "tracking"):
             with steps.step("Prepare model tracking"):
                 _prepare_tracking(settings, urls)

@@ -12,6 +12,7 @@ from crm_core import migrations, row_security
 from crm_core.database import WEB_ROLE, create_engine, web_engine
 from crm_core.postgres import DatabaseUnavailable, EmbeddedServer
 from crm_core.settings import Settings
+from serving import leases
 
 DATABASE = "winward"
 TRACKING_DATABASE = "winward_mlflow"
@@ -57,7 +58,8 @@ def facts(url: str) -> Iterator[Engine]:
     try:
         if not migrations.is_current(engine):
             migrations.upgrade(engine)
-        yield engine
+        with leases.watched(engine):
+            yield engine
     finally:
         engine.dispose()
 

@@ -23,7 +23,7 @@ def worker(
     'winward up' starts one. More may run beside it, on other machines too: a job is run by one
     worker, and taken over when that worker dies. SIGTERM ends it; what it interrupts is retried.
     """
-    from serving import jobs
+    from serving import attending, job_queue, jobs
     from serving.commandline.store import store
 
     children.leave_on_request()
@@ -31,17 +31,20 @@ def worker(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     with store(settings) as engine:
         url = engine.url.render_as_string(hide_password=False)
-        jobs.prepare(url)
+        job_queue.prepare(url)
         app = jobs.application(url)
         with app.replace_connector(app.connector):
-            _run(app, jobs.Context(settings, engine), once=once)
+            _run(app, attending.Context(settings, engine), once=once)
 
 
 def _run(app: object, context: object, *, once: bool) -> None:
+    from serving import attending
+
     app.run_worker(  # type: ignore[attr-defined] # procrastinate is imported with the command
         name="winward",
         wait=not once,
-        concurrency=2,
+        concurrency=4,
         shutdown_graceful_timeout=3,
+        worker_middleware=[attending.attend],
         additional_context={"winward": context},
     )

@@ -20,13 +20,13 @@ from typer.main import get_command
 
 from crm_core.people.models import Company
 from crm_core.settings import Settings
-from serving import jobs
+from serving import attending, job_queue, jobs, timetable
 from serving.commandline.app import app
 
 _WORKER = """
 import asyncio, sys, time
 from pathlib import Path
-from serving import jobs
+from serving import attending, jobs
 
 url, folder = sys.argv[1], Path(sys.argv[2])
 app = jobs.application(url)
@@ -42,7 +42,8 @@ async def work(seconds: float):
 async def main():
     async with app.open_async():
         await app.run_worker_async(
-            additional_context={"stalled_seconds": 1.0}, concurrency=2,
+            additional_context={"stalled_seconds": 1.0, "look_seconds": 0.2}, concurrency=2,
+            worker_middleware=[attending.attend],
             update_heartbeat_interval=0.2, stalled_worker_timeout=1.0,
             fetch_job_polling_interval=0.2, shutdown_graceful_timeout=0.5,
         )
@@ -54,7 +55,7 @@ asyncio.run(main())
 @pytest.fixture
 def queue(database_url):
     """The URL of a database with the queue installed."""
-    jobs.prepare(database_url)
+    job_queue.prepare(database_url)
     return database_url
 
 
@@ -91,7 +92,7 @@ def test_installing_the_queue_twice_changes_nothing(queue, engine):
     count = text("select count(*) from pg_class where relnamespace = 'procrastinate'::regnamespace")
     with engine.connect() as connection:
         before = connection.scalar(count)
-    jobs.prepare(queue)
+    job_queue.prepare(queue)
     with engine.connect() as connection:
         assert connection.scalar(count) == before > 0
 
@@ -143,7 +144,7 @@ def test_the_job_of_a_killed_worker_is_done_by_the_next(queue, tmp_path):
     ],
 )
 def test_the_night_is_the_companys(moment, zone, night):
-    found = jobs.night_of(dt.datetime.fromisoformat(moment), ZoneInfo(zone))
+    found = timetable.night_of(dt.datetime.fromisoformat(moment), ZoneInfo(zone))
     assert found.isoformat() == night
 
 
@@ -159,7 +160,7 @@ def test_a_waiting_job_is_not_queued_twice(queue, engine):
         app = jobs.application(queue)
         async with app.open_async():
             for _ in range(2):
-                for name in jobs.NIGHTLY:
+                for name in timetable.NIGHTLY:
                     await jobs.queue(app, name, night=dt.date(2026, 6, 30))
 
     asyncio.run(twice())
@@ -167,7 +168,7 @@ def test_a_waiting_job_is_not_queued_twice(queue, engine):
         found = connection.execute(
             text("select task_name, lock, args from procrastinate.procrastinate_jobs order by id")
         ).all()
-    assert [row.task_name for row in found] == [f"winward:{name}" for name in jobs.NIGHTLY]
+    assert [row.task_name for row in found] == [f"winward:{name}" for name in timetable.NIGHTLY]
     assert {row.lock for row in found} == {"facts"}  # one after another
     assert all(json.dumps(row.args) == '{"night": "2026-06-30"}' for row in found)
 
@@ -178,12 +179,16 @@ def test_every_job_runs_commands_that_exist_with_what_they_require(monkeypatch, 
     async def record(_context: object, *arguments: str) -> None:
         ran.append(arguments)
 
+    async def moment(_context: object) -> str:
+        return "2026-06-30T00:00:00+00:00"
+
     monkeypatch.setattr(jobs, "run", record)
-    ours = jobs.Context(Settings(home=tmp_path), engine=None)
+    monkeypatch.setattr(jobs, "moment_of", moment)
+    ours = attending.Context(Settings(home=tmp_path), engine=None)
     context = SimpleNamespace(additional_context={"winward": ours})
-    for name in jobs.NIGHTLY:
+    for name in timetable.NIGHTLY:
         asyncio.run(getattr(jobs, name).func(context, night="2026-06-30"))
-    assert len(ran) == 4
+    assert len(ran) == 5
     for arguments in ran:
         command, words = get_command(app), list(arguments)
         while words[0] in getattr(command, "commands", {}):
