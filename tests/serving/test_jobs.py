@@ -1,20 +1,15 @@
-"""Jobs run once, at the company's night, and are taken over when their worker is killed."""
+"""What is queued when, and that the jobs run commands that exist."""
 
 from __future__ import annotations
 
 import asyncio
 import datetime as dt
 import json
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 from typer.main import get_command
 
@@ -23,69 +18,12 @@ from crm_core.settings import Settings
 from serving import attending, job_queue, jobs, timetable
 from serving.commandline.app import app
 
-_WORKER = """
-import asyncio, sys, time
-from pathlib import Path
-from serving import attending, jobs
-
-url, folder = sys.argv[1], Path(sys.argv[2])
-app = jobs.application(url)
-
-@app.task(name="winward:test", queueing_lock="test")
-async def work(seconds: float):
-    with (folder / "began").open("a") as file:
-        file.write("x")
-    await asyncio.sleep(seconds if (folder / "began").read_text() == "x" else 0)
-    with (folder / "done").open("a") as file:
-        file.write("x")
-
-async def main():
-    async with app.open_async():
-        await app.run_worker_async(
-            additional_context={"stalled_seconds": 1.0, "look_seconds": 0.2}, concurrency=2,
-            worker_middleware=[attending.attend],
-            update_heartbeat_interval=0.2, stalled_worker_timeout=1.0,
-            fetch_job_polling_interval=0.2, shutdown_graceful_timeout=0.5,
-        )
-
-asyncio.run(main())
-"""
-
 
 @pytest.fixture
 def queue(database_url):
     """The URL of a database with the queue installed."""
     job_queue.prepare(database_url)
     return database_url
-
-
-def _defer(url: str, name: str, **arguments: object) -> None:
-    async def defer() -> None:
-        app = jobs.application(url)
-        async with app.open_async():
-            await app.configure_task(name, allow_unknown=True).defer_async(**arguments)
-
-    asyncio.run(defer())
-
-
-def _start_worker(url: str, folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", _WORKER, url, folder])
-
-
-def _wait_for(path: Path, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path.name} did not happen"
-        time.sleep(0.05)
-
-
-def _wait_for_workers(engine: Engine, wanted: int, seconds: float = 60) -> None:
-    count = text("select count(*) from procrastinate.procrastinate_workers")
-    deadline = time.monotonic() + seconds
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        while connection.scalar(count) < wanted:
-            assert time.monotonic() < deadline, "the workers did not start"
-            time.sleep(0.1)
 
 
 def test_installing_the_queue_twice_changes_nothing(queue, engine):
@@ -100,38 +38,6 @@ def test_installing_the_queue_twice_changes_nothing(queue, engine):
 def test_the_tables_of_the_queue_do_not_mix_with_the_facts(queue, engine):
     with engine.connect() as connection:
         assert connection.scalar(text("select to_regclass('public.procrastinate_jobs')")) is None
-
-
-def test_a_job_runs_once_although_two_workers_wait_for_it(queue, engine, tmp_path):
-    workers = [_start_worker(queue, tmp_path) for _ in range(2)]
-    try:
-        _wait_for_workers(engine, len(workers))  # before, a signal would just end the process
-        _defer(queue, "winward:test", seconds=0)
-        _wait_for(tmp_path / "done")
-        time.sleep(0.5)
-    finally:
-        for worker in workers:
-            worker.send_signal(signal.SIGTERM)
-    assert [worker.wait(10) for worker in workers] == [0, 0]
-    assert (tmp_path / "done").read_text() == "x"
-
-
-def test_the_job_of_a_killed_worker_is_done_by_the_next(queue, tmp_path):
-    _defer(queue, "winward:test", seconds=60)
-    first = _start_worker(queue, tmp_path)
-    _wait_for(tmp_path / "began")
-    first.kill()
-    first.wait()
-    time.sleep(1.2)  # until its heartbeat counts as stopped
-    second = _start_worker(queue, tmp_path)
-    try:
-        _defer(queue, "winward:retry_stalled", timestamp=0)
-        _wait_for(tmp_path / "done")
-    finally:
-        second.send_signal(signal.SIGTERM)
-        assert second.wait(10) == 0
-    assert (tmp_path / "began").read_text() == "xx"
-    assert (tmp_path / "done").read_text() == "x"
 
 
 @pytest.mark.parametrize(
