@@ -7,7 +7,8 @@ import datetime as dt
 from sqlalchemy import Engine
 
 from crm_core.settings import Settings
-from serving.commandline import milestones
+from serving import data_health
+from serving.commandline import demo_processes, milestones
 from serving.commandline.progress import Steps
 
 SEED = 7
@@ -36,6 +37,9 @@ def make(
         steps.console.print(f"    not promoted: {refusal}", markup=False)
     with steps.step("Score the open deals"):
         _score(engine, settings, now=now)
+    with steps.step("Start the processes, check the data"):
+        demo_processes.make(engine, now=now)
+        data_health.check(engine, now=now, cause="import")
     milestones.reach(engine, "model", "refused" if refusals else "promoted")
     milestones.reach(engine, "scores", now.isoformat())
 
