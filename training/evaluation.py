@@ -97,6 +97,15 @@ class Bin:
     won_share: float
 
 
+def _bins(p: Array, weight: Array, bins: int) -> NDArray[np.int64]:
+    """Return each row's bin of equal weight, in order of ``p``."""
+    order = np.argsort(p, kind="stable")
+    middle = (np.cumsum(weight[order]) - 0.5 * weight[order]) / weight.sum()
+    place = np.empty(len(p), np.int64)
+    place[order] = np.minimum((middle * bins).astype(np.int64), bins - 1)
+    return place
+
+
 def reliability(
     y: Array, p: Array, weight: Array | None = None, *, bins: int = ECE_BINS
 ) -> tuple[Bin, ...]:
@@ -107,12 +116,10 @@ def reliability(
     if len(y) == 0:
         return ()
     w = _weights(y, weight)
-    order = np.argsort(p, kind="stable")
-    middle = (np.cumsum(w[order]) - 0.5 * w[order]) / w.sum()
-    index = np.minimum((middle * bins).astype(np.int64), bins - 1)
+    place = _bins(p, w, bins)
     table = []
-    for number in np.unique(index):
-        rows = order[index == number]
+    for number in np.unique(place):
+        rows = np.flatnonzero(place == number)
         mass = float(w[rows].sum())
         if mass > 0.0:
             table.append(
@@ -131,6 +138,27 @@ def ece(y: Array, p: Array, weight: Array | None = None, *, bins: int = ECE_BINS
     table = reliability(y, p, weight, bins=bins)
     mass = sum(row.weight for row in table)
     return sum(row.weight * abs(row.mean_p - row.won_share) for row in table) / mass
+
+
+def chance_ece(
+    p: Array, cluster: NDArray[Any], weight: Array | None = None, *, seed: int, draws: int = 200
+) -> float:
+    """Return the ECE that a perfectly calibrated model exceeds once in twenty on such rows.
+
+    Outcomes are drawn from the model's own probabilities, one draw per cluster for all its
+    rows: the fewer the deals, the more of a measured ECE is luck.
+    """
+    w = _weights(p, weight)
+    codes = cluster_codes(cluster)
+    place = _bins(p, w, ECE_BINS)
+    promised = np.bincount(place, weights=w * p, minlength=ECE_BINS)
+    random = np.random.default_rng(seed)
+    errors = np.empty(draws)
+    for draw in range(draws):
+        luck = random.random(int(codes.max()) + 1)[codes]
+        won = np.bincount(place, weights=w * (luck < p), minlength=ECE_BINS)
+        errors[draw] = np.abs(promised - won).sum() / w.sum()
+    return float(np.quantile(errors, 0.95))
 
 
 def calibration_line(y: Array, p: Array, weight: Array | None = None) -> tuple[float, float]:
@@ -252,8 +280,20 @@ def standard_error(value: Array, cluster: NDArray[Any], weight: Array | None = N
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """How the best candidate of a family did on the selection folds, before calibration."""
+
+    log_loss: float
+    ece: float
+    auc: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
-    """What a set of probabilities achieved on later time."""
+    """What a set of probabilities achieved on later time.
+
+    ``ece_by_chance`` is what a perfectly calibrated model would exceed once in twenty here.
+    """
 
     rows: int
     deals: int
@@ -261,6 +301,7 @@ class Scores:
     log_loss: Interval
     brier: float
     ece: float
+    ece_by_chance: float
     slope: float
     intercept: float
     auc: Interval | None
@@ -286,6 +327,7 @@ def judge(
         log_loss=bootstrap_mean(row_log_loss(y, p), deal, weight, seed=seed),
         brier=brier(y, p, weight),
         ece=ece(y, p, weight),
+        ece_by_chance=chance_ece(p, deal, weight, seed=seed),
         slope=slope,
         intercept=intercept,
         auc=bootstrap_auc(y, p, deal, weight, seed=seed),

@@ -16,6 +16,7 @@ from training.evaluation import (
     auc,
     bootstrap_mean,
     calibration_line,
+    chance_ece,
     cluster_codes,
     ece,
     row_log_loss,
@@ -86,7 +87,7 @@ def _against_base_rate(report: dict[str, Any]) -> list[str]:
 def _calibration(window: LaterWindow, *, seed: int) -> list[str]:
     found = []
     error = ece(window.y, window.p, window.weight)
-    chance = _chance_ece(window, seed=seed)
+    chance = chance_ece(window.p, window.deal, window.weight, seed=seed)
     if error > LARGEST_ECE + chance:
         found.append(
             f"It is not calibrated: ECE {error:.3f} on later time, allowed {LARGEST_ECE} "
@@ -100,21 +101,6 @@ def _calibration(window: LaterWindow, *, seed: int) -> list[str]:
             f"{SLOPES[0]} to {SLOPES[1]}."
         )
     return found
-
-
-def _chance_ece(window: LaterWindow, *, seed: int) -> float:
-    """Return the ECE that a perfectly calibrated model exceeds once in twenty here.
-
-    Outcomes are drawn from the model's own probabilities, one draw per deal for all its rows.
-    """
-    codes = cluster_codes(window.deal)
-    random = np.random.default_rng(seed)
-    errors = []
-    for _ in range(DRAWS):
-        luck = random.random(int(codes.max()) + 1)[codes]
-        drawn = (luck < window.p).astype(np.float64)
-        errors.append(ece(drawn, window.p, window.weight))
-    return float(np.quantile(errors, 0.95))
 
 
 def _slope(window: LaterWindow, *, seed: int) -> Interval:

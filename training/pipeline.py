@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from crm_core.errors import Conflict
 from crm_core.settings import Settings
 from features import store
 from training import exports, gates, registry
 from training.bundle import Bundle
 from training.reports import TrainingReport
 from training.win_rate import train
+
+
+class TrainingStopped(Conflict):
+    """The data fail a rule that training must obey; a model learnt from them would mislead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +53,20 @@ def train_win_rate(
     outcomes: pd.DataFrame,
     as_of: dt.datetime,
     seed: int = 7,
+    blocking: Sequence[str] = (),
 ) -> Trained:
     """Train on the newest features up to ``as_of``, judge on later time, register a challenger.
 
     ``outcomes`` as ``features.labels.outcomes(engine, known_at=as_of)`` returns them.
+    ``blocking`` are the findings of data health that stop a training, each a sentence that
+    starts with its rule: with any of them nothing is read, and TrainingStopped names them all.
     """
+    if blocking:
+        told = "; ".join(each.rstrip(".") for each in blocking)
+        raise TrainingStopped(
+            f"Training is stopped by data health: {told}. Mend the records, check again with "
+            "'winward health', then train."
+        )
     frame = store.training_frame(as_of=as_of, settings=settings, feast_url=feast_url)
     return train_on(
         frame, outcomes, settings=settings, mlflow_url=mlflow_url, as_of=as_of, seed=seed

@@ -296,6 +296,8 @@ def point_aliases(url: str, *, champion: str, previous: str | None) -> None:
     """Let the aliases say what the pointer of the models' folder says."""
     client = _client(url)
     client.set_registered_model_alias(MODEL, CHAMPION, champion)
+    if version_of(url, CHALLENGER) == champion:  # it has won: nothing challenges it
+        client.delete_registered_model_alias(MODEL, CHALLENGER)
     if previous is not None:
         client.set_registered_model_alias(MODEL, PREVIOUS, previous)
     else:
@@ -332,6 +334,7 @@ def versions(url: str) -> list[dict[str, Any]]:
                 "log_loss": metrics.get("served.log_loss"),
                 "base_rate_log_loss": metrics.get("base_rate.log_loss"),
                 "ece": metrics.get("served.ece"),
+                "ece_by_chance": metrics.get("served.ece_by_chance"),
                 "auc": metrics.get("served.auc"),
                 "decision": each.tags.get("decision"),
                 "aliases": sorted(named),

@@ -6,7 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from training.evaluation import Interval, Scores
+from training.evaluation import Interval, Scores, Tried
+from training.intake import LeftOut
 
 NO_BETTER = "no better than the base rate"
 BETTER = "better than the base rate"
@@ -38,7 +39,8 @@ class TrainingReport:
     ``window_start``; ``baselines`` are others' on the same rows. ``gain`` is the paired
     difference of log loss to the base rate over all forward folds (below 0: better), ``ranking``
     the AUC within each fold's time.
-    ``candidates`` are the mean losses of each family on the selection folds.
+    ``candidates`` are the scores of the best of each family on the selection folds,
+    ``left_out`` what was in the frame and not learnt from.
     """
 
     as_of: str
@@ -56,9 +58,10 @@ class TrainingReport:
     baselines: dict[str, Scores]
     gain: Interval | None
     ranking: Interval | None
-    candidates: dict[str, float]
+    candidates: dict[str, Tried]
     calibrator: tuple[float, float]
     leaks: tuple[Leak, ...]
+    left_out: tuple[LeftOut, ...]
     fingerprint: str
     seed: int
     seconds: dict[str, float]
@@ -67,6 +70,9 @@ class TrainingReport:
         """Return everything in plain JSON."""
         plain = asdict(self)
         plain["suspected_leakage"] = [leak.sentence() for leak in self.leaks]
+        plain["left_out"] = [
+            {**asdict(each), "sentence": each.sentence()} for each in self.left_out
+        ]
         return {name: _finite(each) for name, each in plain.items()}
 
     def summary(self) -> dict[str, Any]:
@@ -87,6 +93,7 @@ class TrainingReport:
                 "log_loss": scores.log_loss.value,
                 "base_rate_log_loss": base.log_loss.value,
                 "ece": scores.ece,
+                "ece_by_chance": scores.ece_by_chance,
                 "auc": None if scores.auc is None else scores.auc.value,
                 "window_rows": scores.rows,
                 "window_deals": scores.deals,
@@ -108,7 +115,12 @@ class TrainingReport:
             found.update(_spread("gain", self.gain))
         if self.ranking is not None:
             found.update(_spread("ranking", self.ranking))
-        found.update({f"selection.{name}": loss for name, loss in self.candidates.items()})
+        for name, tried in self.candidates.items():
+            found[f"selection.{name}"] = tried.log_loss
+            found[f"selection.{name}.ece"] = tried.ece
+            if tried.auc is not None:
+                found[f"selection.{name}.auc"] = tried.auc
+        found.update({f"left_out.{each.reason}": float(each.count) for each in self.left_out})
         found.update({f"seconds.{name}": value for name, value in self.seconds.items()})
         return found
 
@@ -122,6 +134,7 @@ def _flat(name: str, scores: Scores) -> dict[str, float]:
     found |= {
         f"{name}.brier": scores.brier,
         f"{name}.ece": scores.ece,
+        f"{name}.ece_by_chance": scores.ece_by_chance,
         f"{name}.slope": scores.slope,
         f"{name}.intercept": scores.intercept,
         f"{name}.rows": float(scores.rows),
@@ -161,6 +174,9 @@ def card(report: TrainingReport) -> str:
         "",
     ]
     lines += _table(report)
+    lines += _tried(report)
+    if report.left_out:
+        lines += ["", "Left out:", "", *(f"- {each.sentence()}" for each in report.left_out)]
     lines += [
         "",
         "Known limits: judged on deals resolved so far, reweighted for those still open; a "
@@ -179,9 +195,10 @@ def _table(report: TrainingReport) -> list[str]:
         return ["No later window could be judged: too few deals."]
     lines = [
         f"Judged on landmarks since {report.window_start}, with what was known then "
-        "(95 % intervals over deals):",
+        "(95 % intervals over deals). Beside the ECE stands what a perfectly calibrated model "
+        "would exceed once in twenty on so few deals:",
         "",
-        "| | log loss | Brier | ECE | slope | AUC | AUC within stage |",
+        "| | log loss | Brier | ECE (by chance) | slope | AUC | AUC within stage |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, scores in {"served": report.served, **report.baselines}.items():
@@ -190,7 +207,26 @@ def _table(report: TrainingReport) -> list[str]:
         within = scores.auc_within_stage
         lines.append(
             f"| {name} | {loss.value:.4f} [{loss.low:.4f}, {loss.high:.4f}] | {scores.brier:.4f} "
-            f"| {scores.ece:.4f} | {scores.slope:.2f} | {ranked} "
+            f"| {scores.ece:.4f} ({scores.ece_by_chance:.4f}) | {scores.slope:.2f} | {ranked} "
             f"| {'–' if within is None else f'{within:.3f}'} |"
         )
+    return lines
+
+
+def _tried(report: TrainingReport) -> list[str]:
+    if not report.candidates:
+        return []
+    lines = [
+        "",
+        "Candidates on the earlier folds, uncalibrated; of those that cannot be told from the "
+        "best the simplest is taken:",
+        "",
+        "| candidate | log loss | ECE | AUC |",
+        "|---|---|---|---|",
+    ]
+    chosen = report.choice.get("family")
+    for name, tried in report.candidates.items():
+        title = f"**{name}** (chosen)" if name == chosen else name
+        ranked = "–" if tried.auc is None else f"{tried.auc:.3f}"
+        lines.append(f"| {title} | {tried.log_loss:.4f} | {tried.ece:.4f} | {ranked} |")
     return lines

@@ -21,7 +21,15 @@ from training import learners, tuning
 from training.baselines import base_rate
 from training.censoring import soft_labels
 from training.datasets import Fold, landmark_weights, observation_weights
-from training.evaluation import logit, row_log_loss, sigmoid, standard_error
+from training.evaluation import (
+    Tried,
+    auc,
+    ece,
+    logit,
+    row_log_loss,
+    sigmoid,
+    standard_error,
+)
 from training.learners import TreeSettings
 from training.model import LADDER, Family, WinRateModel
 from training.parts import Array, Encoder
@@ -165,8 +173,8 @@ class Selection:
 
     def best(
         self, *, families: tuple[Family, ...], trials: int, journal: Path | None
-    ) -> tuple[Judged, dict[str, float]]:
-        """Return the chosen candidate and the mean loss of the best of each family."""
+    ) -> tuple[Judged, dict[str, Tried]]:
+        """Return the chosen candidate and how the best of each family did."""
         found: dict[Family, Judged] = {"base_rate": self._base_rate()}
         if "table" in families and self.layout.stage is not None and self.layout.age is not None:
             found["table"] = self._judge(replace(self.start, family="table"))
@@ -176,9 +184,16 @@ class Selection:
             found["trees"] = self._trees(trials=trials, journal=journal)
         if "blend" in families:
             found["blend"] = self._blend(found["linear"], found["trees"])
-        losses = {family: self._mean(judged) for family, judged in found.items()}
+        tried = {str(family): self._tried(judged) for family, judged in found.items()}
         chosen = self._simplest([found[family] for family in LADDER if family in found])
-        return self._recency(chosen), {str(family): loss for family, loss in losses.items()}
+        return self._recency(chosen), tried
+
+    def _tried(self, judged: Judged) -> Tried:
+        y = np.concatenate([fold.test_y for fold in self.folds])
+        p = sigmoid(np.concatenate(judged.margins))
+        return Tried(
+            log_loss=self._mean(judged), ece=ece(y, p, self.weight), auc=auc(y, p, self.weight)
+        )
 
     def _mean(self, judged: Judged) -> float:
         return float(np.average(judged.loss(self.folds), weights=self.weight))

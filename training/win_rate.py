@@ -21,26 +21,15 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from training import baselines, calibration, columns, leakage
 from training.bundle import Band, Bundle, Kind
 from training.censoring import share_won_in_the_end, soft_labels
-from training.datasets import (
-    TrainingSet,
-    fingerprint,
-    forward_folds,
-    join,
-    landmark_weights,
-    since_recording,
-)
-from training.evaluation import (
-    Scores,
-    auc,
-    judge,
-    logit,
-    sigmoid,
-)
+from training.datasets import TrainingSet, fingerprint, forward_folds, landmark_weights
+from training.evaluation import Tried, auc, logit, sigmoid
+from training.intake import LeftOut, admit
 from training.judgement import IDENTITY, OutOfTime, Verdict, compare, joined
 from training.model import Family, WinRateModel
 from training.parts import Array, Encoder, Part
 from training.reports import BETTER, NO_BETTER, TOO_FEW, Leak, TrainingReport
 from training.selection import Choice, Judged, Layout, Prepared, Selection, prepare, side_by_side
+from training.window_scores import WindowJudge
 from training.windows import LaterWindow
 
 __all__ = ["LaterWindow", "TrainedModel", "WinRateModel", "train"]
@@ -88,11 +77,14 @@ def train(
     ``features.labels.outcomes`` return them. Never fails for want of data: with few deals the
     bundle serves a shrunk rate, with almost none it abstains and says what is missing.
     """
-    data = since_recording(join(frame, outcomes, as_of=as_of))
-    run = _Run(data=data, as_of=as_of, settings=settings, seed=seed, journal=journal)
+    taken = admit(frame, outcomes, as_of=as_of)
+    run = _Run(
+        data=taken.data, left_out=taken.left_out, as_of=as_of, settings=settings, seed=seed,
+        journal=journal,
+    )  # fmt: skip
     # one thread: the sums of linear algebra, and so the model, depend on how rows are shared out
     with threadpool_limits(limits=1, user_api="blas"):
-        if min(data.deals_won, data.deals_lost) < FEWEST_OF_EACH:
+        if min(taken.data.deals_won, taken.data.deals_lost) < FEWEST_OF_EACH:
             return run.cold_start()
         return run.full()
 
@@ -102,7 +94,7 @@ class _Found:
     """What the folds and the window said about the chosen candidate."""
 
     choice: Choice
-    candidates: dict[str, float]
+    candidates: dict[str, Tried]
     verdict: Verdict
     bands: tuple[Band, ...]
     window: LaterWindow
@@ -116,12 +108,14 @@ class _Run:
         self,
         *,
         data: TrainingSet,
+        left_out: tuple[LeftOut, ...],
         as_of: dt.datetime,
         settings: TrainingSettings,
         seed: int,
         journal: Path | None,
     ) -> None:
         self.data = data
+        self.left_out = left_out
         self.as_of = as_of
         self.settings = settings
         self.seed = seed
@@ -217,7 +211,7 @@ class _Run:
         return self._weigh(chosen, candidates, folds, margin)
 
     def _weigh(
-        self, chosen: Judged, candidates: dict[str, float], folds: list[Prepared], margin: Array
+        self, chosen: Judged, candidates: dict[str, Tried], folds: list[Prepared], margin: Array
     ) -> _Found:
         """Return the calibrator, the bands and the verdict from all out-of-time margins."""
         known = [
@@ -272,8 +266,8 @@ class _Run:
         a, b = found.verdict.base.line
         rate = float(sigmoid(a * logit(np.array([baselines.base_rate(self.data)])) + b)[0])
         deals = self.data.deals_won + self.data.deals_lost
-        losses = found.candidates
-        by_stage = losses.get("table", np.inf) < losses["base_rate"]
+        tried = found.candidates
+        by_stage = "table" in tried and tried["table"].log_loss < tried["base_rate"].log_loss
         return self._bundle(
             "base_rate",
             parts=self._table() if by_stage else (),
@@ -322,6 +316,7 @@ class _Run:
     ) -> TrainingReport:
         data = self.data
         window = found.window if found else None
+        judge = WindowJudge(data, self.layout, self.seed)
         chosen = asdict(found.choice) if found else {}
         return TrainingReport(
             as_of=self.as_of.isoformat(),
@@ -335,45 +330,18 @@ class _Run:
             deals_won=data.deals_won,
             deals_lost=data.deals_lost,
             window_start=_moment(window.start) if window else None,
-            served=self._judged(window, served=kind == "model") if window else None,
-            baselines=self._baselines(window, kind) if window else {},
+            served=judge.served(window, kind) if window else None,
+            baselines=judge.baselines(window, kind) if window else {},
             gain=found.verdict.gain if found else None,
             ranking=found.verdict.ranking if found else None,
             candidates=found.candidates if found else {},
             calibrator=found.verdict.model.line if found else (1.0, 0.0),
             leaks=leaks,
+            left_out=self.left_out,
             fingerprint=fingerprint(data),
             seed=self.seed,
             seconds=self.seconds,
         )
-
-    def _judged(self, window: LaterWindow, *, served: bool) -> Scores:
-        return self._score(window, window.p if served else window.p_base)
-
-    def _score(self, window: LaterWindow, p: Array) -> Scores:
-        stage = None if self.layout.stage is None else window.X[:, self.layout.stage]
-        return judge(
-            window.y, p, deal=window.deal, weight=window.weight, stage=stage, seed=self.seed
-        )
-
-    def _baselines(self, window: LaterWindow, kind: str) -> dict[str, Scores]:
-        """Return others' scores on the same rows, from what was known at the window's start."""
-        before = self.data.known_by(window.start)
-        flat = np.ones(len(window.y))
-        found = {
-            "base_rate": self._score(window, window.p_base),
-            "closed_share": self._score(window, flat * baselines.closed_share(before)),
-        }
-        if self.layout.stage is not None and before.is_resolved.any():
-            rates = baselines.stage_rate(before, window.X, stage=self.layout.stage)
-            found["stage_rate"] = self._score(window, rates)
-        if "stage_progress" in window.features:
-            progress = window.features.index("stage_progress")
-            odds = baselines.crm_stage_odds(window.X, progress=progress)
-            found["crm_stage_odds"] = self._score(window, odds)
-        if kind != "model":
-            found["best_candidate"] = self._score(window, window.p)
-        return found
 
 
 def _out_of_time(fold: Prepared, margin: Array) -> OutOfTime:

@@ -124,7 +124,7 @@ def build(as_of: str | None = AS_OF, as_json: bool = AS_JSON) -> None:
                 progress=advance,
                 feast_url=opened.urls["feast"],
             )
-    _tell(report.as_json(), as_json=as_json, lines=wording.build(report))
+    _tell(report.as_json(), as_json=as_json, lines=wording.build(report, opened.calendar.time_zone))
 
 
 def train(
@@ -154,14 +154,26 @@ def train(
                 outcomes=labels.outcomes(opened.engine, known_at=moment),
                 as_of=moment,
                 seed=seed,
+                blocking=_stopped(opened),
             )
         result = {"version": trained.version, "report": trained.report.as_json()}
-        lines = wording.training(trained.version, trained.report)
+        lines = wording.training(trained.version, trained.report, opened.calendar.time_zone)
         if promoting:
             promotion = _promoted(opened, trained.version, force=False)
             result["promotion"] = asdict(promotion)
             lines += wording.promotion(promotion)
     _tell(result, as_json=as_json, lines=lines)
+
+
+def _stopped(opened: Opened) -> tuple[str, ...]:
+    """Return what the newest check of the data found that stops a training."""
+    from sqlalchemy.orm import Session
+
+    from crm_core.health import queries
+
+    with Session(opened.engine) as session:
+        found = queries.blocking(session, "training", as_of=opened.now)
+        return tuple(queries.sentence(each) for each in found)
 
 
 def _promoted(opened: Opened, version: str | None, *, force: bool) -> Promotion:
@@ -265,4 +277,6 @@ def models(as_json: bool = AS_JSON) -> None:
 
     with _opened() as opened:
         found = pipeline.versions(mlflow_url=opened.urls["mlflow"])
-    _tell({"models": found}, as_json=as_json, lines=wording.versions(found))
+    _tell(
+        {"models": found}, as_json=as_json, lines=wording.versions(found, opened.calendar.time_zone)
+    )

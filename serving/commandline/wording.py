@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from zoneinfo import ZoneInfo
 
     from features.snapshots import BuildReport
     from serving.coaching.advice_file import AdviceFile
@@ -21,36 +23,72 @@ _COLUMNS = (
     ("ece", "ECE"),
     ("auc", "AUC"),
     ("decision", "decision"),
-    ("aliases", "aliases"),
+    ("aliases", "standing"),
 )
 
 
-def build(report: BuildReport) -> list[str]:
+def moment(instant: dt.datetime | str | None, zone: ZoneInfo) -> str:
+    """Return an instant on the company's clock, a day alone where it is that day's midnight."""
+    if instant is None:
+        return "–"
+    read = dt.datetime.fromisoformat(instant) if isinstance(instant, str) else instant
+    here = read.astimezone(zone)
+    if here.timetz().replace(tzinfo=None) == dt.time():
+        return here.date().isoformat()
+    return here.strftime("%Y-%m-%d %H:%M")
+
+
+def build(report: BuildReport, zone: ZoneInfo) -> list[str]:
     """Say what was built."""
     return [
-        f"{report.landmarks} rows of {report.deals} deals as of {report.as_of.isoformat()}, "
-        f"{len(report.columns)} features; {report.open_deals} deals are open.",
+        f"{report.landmarks} rows of {report.deals} deals as of {moment(report.as_of, zone)} "
+        f"({zone}), {len(report.columns)} features; {report.open_deals} deals are open.",
         f"Kept in {report.folder}.",
     ]
 
 
-def training(version: str, report: TrainingReport) -> list[str]:
-    """Say how good the trained model is, and against what."""
+def training(version: str, report: TrainingReport, zone: ZoneInfo) -> list[str]:
+    """Say how good the trained model is, against what, and what it did not learn from."""
     lines = [
-        f"Version {version}: {report.verdict}. It serves a {report.kind.replace('_', ' ')} "
-        f"({report.family}), learnt from {report.rows} rows, {report.deals_won} deals won, "
-        f"{report.deals_lost} lost, {report.rows_open} rows still open.",
+        f"Version {version} as of {moment(report.as_of, zone)}: {report.verdict}. It serves a "
+        f"{report.kind.replace('_', ' ')} ({report.family}), learnt from {report.rows} rows, "
+        f"{report.deals_won} deals won, {report.deals_lost} lost, {report.rows_open} rows still "
+        "open.",
     ]
-    if report.served is not None:
-        lines.append(f"Judged on deals since {report.window_start}:")
-        for name, scores in {"served": report.served, **report.baselines}.items():
-            ranked = "" if scores.auc is None else f", AUC {scores.auc.value:.3f}"
-            lines.append(
-                f"  {name:<16} log loss {scores.log_loss.value:.4f} "
-                f"[{scores.log_loss.low:.4f}, {scores.log_loss.high:.4f}]"
-                f", ECE {scores.ece:.3f}{ranked}"
-            )
+    if report.left_out:
+        lines += ["Left out:", *(f"  {each.sentence()}" for each in report.left_out)]
+    lines += _judged(report, zone) + _tried(report)
     return [*lines, *(leak.sentence() for leak in report.leaks)]
+
+
+def _judged(report: TrainingReport, zone: ZoneInfo) -> list[str]:
+    if report.served is None:
+        return []
+    lines = [
+        f"Judged on deals since {moment(report.window_start, zone)} ({zone}); in brackets the "
+        "95 % interval, and the ECE that chance alone exceeds once in twenty:"
+    ]
+    for name, scores in {"served": report.served, **report.baselines}.items():
+        ranked = "" if scores.auc is None else f", AUC {scores.auc.value:.3f}"
+        lines.append(
+            f"  {name:<16} log loss {scores.log_loss.value:.4f} "
+            f"[{scores.log_loss.low:.4f}, {scores.log_loss.high:.4f}]"
+            f", ECE {scores.ece:.3f} [{scores.ece_by_chance:.3f}]{ranked}"
+        )
+    return lines
+
+
+def _tried(report: TrainingReport) -> list[str]:
+    if not report.candidates:
+        return []
+    lines = ["Candidates on the deals before, uncalibrated:"]
+    for name, tried in report.candidates.items():
+        ranked = "" if tried.auc is None else f", AUC {tried.auc:.3f}"
+        chosen = "  ← chosen" if name == report.choice.get("family") else ""
+        lines.append(
+            f"  {name:<16} log loss {tried.log_loss:.4f}, ECE {tried.ece:.3f}{ranked}{chosen}"
+        )
+    return lines
 
 
 def advice(found: AdviceFile, out: Path, *, locale: str) -> str:
@@ -73,12 +111,14 @@ def promotion(found: Promotion) -> list[str]:
     return [head, *(f"  {sentence}" for sentence in (*found.refusals, *found.notes))]
 
 
-def versions(found: list[dict[str, Any]]) -> list[str]:
-    """Return the list of versions as a table."""
+def versions(found: list[dict[str, Any]], zone: ZoneInfo) -> list[str]:
+    """Return the list of versions as a table, times on the company's clock."""
     if not found:
         return ["No model was trained yet; run winward train win-rate."]
     table = [[title for _, title in _COLUMNS]]
-    table += [[_cell(row[name]) for name, _ in _COLUMNS] for row in found]
+    for row in found:
+        shown = {**row, "as_of": moment(row["as_of"], zone), "aliases": _standing(row["aliases"])}
+        table.append([_cell(shown[name]) for name, _ in _COLUMNS])
     widths = [max(len(row[column]) for row in table) for column in range(len(_COLUMNS))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -86,9 +126,19 @@ def versions(found: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+_STANDINGS = {
+    "champion": "champion: serves",
+    "previous": "served before",
+    "challenger": "challenger: does not serve yet",
+}
+
+
+def _standing(aliases: list[str]) -> str | None:
+    """Return one standing of a version: what serves is no challenger of itself."""
+    return next((words for alias, words in _STANDINGS.items() if alias in aliases), None)
+
+
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
-    if isinstance(value, list):
-        return ", ".join(value)
     return "–" if value is None else str(value)

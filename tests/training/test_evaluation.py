@@ -151,3 +151,28 @@ class TestIntervals:
         assert ev.standard_error(value, deal) == pytest.approx(
             (found.high - found.low) / 3.92, rel=0.1
         )
+
+
+class TestChance:
+    """How much of a calibration error is luck."""
+
+    def test_is_exceeded_once_in_twenty_by_a_perfectly_calibrated_model(self):
+        random = np.random.default_rng(5)
+        p = random.beta(2, 3, 1500)
+        deal = np.repeat(np.arange(500), 3)
+        allowed = ev.chance_ece(p, deal, seed=1)
+        above = 0
+        for _ in range(400):
+            luck = random.random(500)[deal]
+            above += ev.ece((luck < p).astype(float), p) > allowed
+        assert 0.02 <= above / 400 <= 0.09
+
+    def test_is_less_the_more_deals_there_are(self):
+        p = np.random.default_rng(5).beta(2, 3, 3000)
+        few = ev.chance_ece(p[:300], np.arange(300), seed=1)
+        assert ev.chance_ece(p, np.arange(3000), seed=1) < few / 2
+
+    def test_counts_rows_of_one_deal_as_one_witness(self):
+        p = np.linspace(0.3, 0.5, 3000)
+        alone = ev.chance_ece(p, np.arange(3000), seed=1)
+        assert ev.chance_ece(p, np.repeat(np.arange(300), 10), seed=1) > 2 * alone

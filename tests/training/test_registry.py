@@ -118,6 +118,7 @@ class TestPromotion:
         assert exports.served(folder).version == second
         assert registry.version_of(mlflow_url, "champion") == second
         assert registry.version_of(mlflow_url, "previous") == first
+        assert registry.version_of(mlflow_url, "challenger") is None
         assert pipeline.rollback_win_rate(settings=home, mlflow_url=mlflow_url) == first
         assert exports.served(folder).version == first
         assert registry.version_of(mlflow_url, "champion") == first

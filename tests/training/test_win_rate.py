@@ -37,6 +37,20 @@ class TestWithSignal:
         assert trained.report.fingerprint in text
         assert trained.bundle.card["log_loss"] < trained.bundle.card["base_rate_log_loss"]
 
+    def test_shows_the_losing_candidates_beside_the_chosen_one(self, trained):
+        text = card(trained.report)
+        chosen = trained.report.choice["family"]
+        assert set(trained.report.candidates) == {"base_rate", "table", "linear", "trees", "blend"}
+        for name, tried in trained.report.candidates.items():
+            title = f"**{name}** (chosen)" if name == chosen else name
+            assert f"| {title} | {tried.log_loss:.4f} | {tried.ece:.4f} |" in text
+
+    def test_shows_the_calibration_error_beside_what_chance_allows(self, trained):
+        served = trained.report.served
+        assert f"{served.ece:.4f} ({served.ece_by_chance:.4f})" in card(trained.report)
+        assert 0 < served.ece_by_chance < 0.2
+        assert trained.report.metrics()["served.ece_by_chance"] == served.ece_by_chance
+
     def test_is_the_same_for_the_same_seed_and_any_number_of_threads(self, trained, quick):
         from dataclasses import replace
 

@@ -1,0 +1,69 @@
+"""What a model may learn from: the rows and features let in, and what was left out and why."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from training.datasets import TrainingSet, column_days, days, join, recording_start
+
+Reason = Literal["at_the_cut", "not_open", "before_recording"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What was in the frame and is not learnt from.
+
+    ``count`` rows; ``since`` is when outcomes began to be recorded.
+    """
+
+    reason: Reason
+    count: int
+    since: str | None = None
+
+    def sentence(self) -> str:
+        """Return the count with its reason."""
+        if self.reason == "at_the_cut":
+            return f"{self.count} rows stand at the cut itself: they are scored, not learnt from."
+        if self.reason == "not_open":
+            return f"{self.count} rows of deals whose outcome was already known."
+        day = (self.since or "")[:10]
+        return (
+            f"{self.count} rows from before {day}, when outcomes began to be recorded: "
+            "of the deals from then only those that lived on are in the store."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """The rows to learn from and what was left out."""
+
+    data: TrainingSet
+    left_out: tuple[LeftOut, ...]
+
+
+def admit(frame: pd.DataFrame, outcomes: pd.DataFrame, *, as_of: dt.datetime) -> Intake:
+    """Return the rows of open deals with labels as known at ``as_of``, ready to learn from.
+
+    Left out are rows at the cut or of deals no longer open, and rows from before outcomes were
+    recorded (:func:`training.datasets.recording_start`). Raises FrameRejected.
+    """
+    joined = join(frame, outcomes, as_of=as_of)
+    at_cut = int((column_days(frame, "as_of") >= days(as_of)).sum())
+    start = recording_start(joined)
+    data = joined if start is None else joined.take(joined.as_of >= start)
+    counts = (
+        LeftOut("at_the_cut", at_cut),
+        LeftOut("not_open", len(frame) - at_cut - len(joined)),
+        LeftOut("before_recording", len(joined) - len(data), since=_moment(start)),
+    )
+    return Intake(data=data, left_out=tuple(each for each in counts if each.count))
+
+
+def _moment(day: float | None) -> str | None:
+    if day is None:
+        return None
+    return dt.datetime.fromtimestamp(day * 86_400.0, tz=dt.UTC).isoformat()
