@@ -68,4 +68,5 @@ select distinct on (base, quote, valid_from) base, quote,
            as valid_at,
        rate::float8 as rate
 from fx_rates
+where recorded_at <= %(as_of)s
 order by base, quote, valid_from, recorded_at desc

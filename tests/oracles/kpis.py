@@ -32,7 +32,10 @@ class Twin:
         self.calendar = FiscalCalendar(self.zone, company["fiscal_year_start_month"])
         self.start, self.end = self.calendar.bounds(period)
         self.stock_at = min(as_of, self.end - dt.timedelta(microseconds=1))
-        self.rates = _all(session, "select * from fx_rates order by valid_from")
+        self.rates = [
+            row for row in _all(session, "select * from fx_rates") if row["recorded_at"] <= as_of
+        ]
+        self.rates.sort(key=lambda row: (row["valid_from"], row["recorded_at"]))
         self.kinds = {row["stage"]: row["kind"] for row in _all(session, "select * from stages")}
 
     def convert(self, major, currency, day):
