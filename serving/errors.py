@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from psycopg.errors import DataError as DriverDataError
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -62,6 +63,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _routing)
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(DataError, _unfit_value)
+    app.add_exception_handler(DriverDataError, _unfit_value)  # from COPY, past SQLAlchemy
     app.add_exception_handler(IntegrityError, _written_at_once)
     app.add_exception_handler(StatementError, _statement)
     app.add_exception_handler(OverflowError, _unfit_value)  # the days before year 1, after 9999

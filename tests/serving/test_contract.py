@@ -43,6 +43,8 @@ def sender(app, user):
         made.pop("cookies", None)
         if isinstance(made.get("data"), bytes):
             made["content"] = made.pop("data")
+        if not is_sendable(made.get("files")):
+            return None
         headers = {
             name: value
             for name, value in (made.pop("headers", None) or {}).items()
@@ -54,6 +56,13 @@ def sender(app, user):
             return None  # no client could send it
 
     return send
+
+
+def is_sendable(files):
+    """Return whether a client could send these parts of a form: text or bytes each."""
+    parts = files.values() if isinstance(files, dict) else [part for _, part in files or ()]
+    contents = [part[1] if isinstance(part, tuple) else part for part in parts]
+    return all(isinstance(each, str | bytes) for each in contents)
 
 
 def what_is_wrong(case, answer):

@@ -243,6 +243,9 @@ class TestErrors:
         assert {each["field"] for each in wrong["errors"]} == {"limit", "sort"}
         unfit = rep.get("/api/v1/opportunities", params={"q": "a\x00b"})
         self.problem(unfit, 422)
+        unfit = {"id": "c", "name": "\0"}
+        copied = signed_in("admin").post("/api/v1/records/campaigns", json=unfit)
+        self.problem(copied, 422)
 
     def test_refuse_a_request_that_is_too_large(self, client):
         answer = client.post("/api/v1/session", content=b"x" * 1_000_001)
