@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from features.deal import Columns, take
 from features.definitions import CATEGORIES
 from features.engagement import first_seen_codes
 from features.fact_tables import DAY, SECOND, Floats, Ints, Pairs
+from features.feature import FieldKind, OwnField
 from features.history import History, positions
 from features.rates import Rates
 from features.timeline import Timeline
@@ -31,7 +32,6 @@ MOST_VALUES = 64
 _MOST_GROUPS = 1_000_000
 _ACCOUNT = ("industry", "region", "country", "tier")
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}")
-FieldKind = Literal["number", "date", "category", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +128,29 @@ def kind_of(values: pd.Series) -> FieldKind:
         return "date"
     distinct = texts.nunique()
     return "category" if distinct <= 50 or distinct <= 0.2 * len(texts) else "text"
+
+
+def described(history: History) -> dict[str, OwnField]:
+    """Return what the company's own fields hold and are called, by the stem of their columns.
+
+    As the store declares them; of one that is not declared, what its values tell.
+    """
+    return history.once("described fields", lambda: _described(history))
+
+
+def _described(history: History) -> dict[str, OwnField]:
+    found = {}
+    for name, (_, values) in history.once("own fields", lambda: own_fields(history)).items():
+        kind = history.once(("kind", name), partial(kind_of, values))
+        if kind == "number" and {type(each) for each in values.dropna()} == {bool}:
+            kind = "boolean"
+        found[name] = OwnField(kind)
+    declared = history.facts.custom_fields
+    for table, name, kind, en, zh in declared.itertuples(index=False, name=None):
+        stem = f"account_{name}" if table == "accounts" else name
+        if stem in found:
+            found[stem] = OwnField(kind, en, zh)
+    return found
 
 
 def _numbers(values: pd.Series) -> Floats:

@@ -12,12 +12,12 @@ features are float64; what is not known is NaN and never 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from crm_core.errors import NotFound
 from features.definitions_context import ACCOUNT, CALENDAR, ENGAGEMENT, PEOPLE, REP
 from features.definitions_deal import BELIEF, DATES, MOMENTUM, MONEY, PROCESS
-from features.feature import Feature, Group, Unit
+from features.feature import Feature, Group, OwnField, Unit
 
 SERVICE = "win_rate_v1"
 """The name of the feature service that the win-rate model reads."""
@@ -78,21 +78,22 @@ class UnknownFeature(NotFound):
     """A column that no definition and no naming rule describes."""
 
 
-def feature(name: str) -> Feature:
+def feature(name: str, own: Mapping[str, OwnField] | None = None) -> Feature:
     """Return the definition of a column, also of one made from a category or a custom field.
 
-    Raises UnknownFeature.
+    ``own`` says what the company's own fields (``x_…``, ``account_x_…``) hold and are called,
+    so that a yes/no field reads as yes or no. Raises UnknownFeature.
     """
     if name in _BY_NAME:
         return _BY_NAME[name]
     stem, _, ending = name.rpartition("_")
     is_custom = name.startswith(("x_", "account_x_"))
     if ending in ("code", "lift") and (stem in CATEGORIES or is_custom):
-        return _category(name, stem, ending)
+        return _category(name, stem, ending, (own or {}).get(stem))
     if name.startswith(("done_", "entered_")) and ending in ("count", "days"):
         return _signal(name, stem, ending)
     if is_custom:
-        return _custom(name, "number", *_custom_words(name))
+        return _own(name, (own or {}).get(name))
     raise UnknownFeature(f"There is no feature named {name!r}; see docs/features.md.")
 
 
@@ -106,25 +107,48 @@ def feature_columns(columns: Iterable[str]) -> list[str]:
     return [column for column in columns if column not in NOT_FEATURES]
 
 
-def _custom_words(name: str) -> tuple[str, str, str]:
+def _custom_words(name: str, field: OwnField | None = None) -> tuple[str, str, str]:
     words = name.removeprefix("account_").removeprefix("x_").replace("_", " ")
+    en, zh = (field.en, field.zh) if field is not None else (None, None)
     if name.startswith("account_x_"):
-        return "custom", f"Account's {words}", f"客户的{words}"
-    return "custom", words[:1].upper() + words[1:], words
+        return "custom", f"Account's {en or words}", f"客户的{zh or words}"
+    return "custom", en or words[:1].upper() + words[1:], zh or words
+
+
+def _own(name: str, field: OwnField | None) -> Feature:
+    """Return a number, date or yes/no field; a number where the kind is not known."""
+    group, en, zh = _custom_words(name, field)
+    kind = field.kind if field is not None else "number"
+    if kind == "boolean":
+        return Feature(
+            name, group, "flag", en, zh, f"{_literal(en)}: yes", f"{_literal(zh)}：是",
+            zero_en=f"{en}: no", zero_zh=f"{zh}：否",
+        )  # fmt: skip
+    if kind == "date":
+        facts = f"{_literal(en)}: {{value}}", f"{_literal(zh)}：{{value}}"
+        return Feature(name, group, "days_until", en, zh, *facts)
+    return _custom(name, "number", group, en, zh)
+
+
+def _literal(words: str) -> str:
+    """Return words that stand in a template as they are: a company may write braces."""
+    return words.replace("{", "{{").replace("}", "}}")
 
 
 def _custom(name: str, unit: Unit, group: str, en: str, zh: str) -> Feature:
-    return Feature(name, group, unit, en, zh, en + " is {value}", zh + "为 {value}")
+    facts = f"{_literal(en)} is {{value}}", f"{_literal(zh)}为 {{value}}"
+    return Feature(name, group, unit, en, zh, *facts)
 
 
-def _category(name: str, stem: str, ending: str) -> Feature:
-    group, en, zh = CATEGORIES[stem] if stem in CATEGORIES else _custom_words(stem)
+def _category(name: str, stem: str, ending: str, field: OwnField | None) -> Feature:
+    group, en, zh = CATEGORIES[stem] if stem in CATEGORIES else _custom_words(stem, field)
     if ending == "code":
         return _custom(name, "code", group, en, zh)
     return Feature(
         name, group, "log_odds", f"{en}: record", f"{zh}的历史赢单情况",
-        f"Deals with the same {en[:1].lower() + en[1:]} had {{value}} times the average odds",
-        f"{zh}相同的商机赢单几率是平均的 {{value}} 倍",
+        f"Deals with the same {_literal(en[:1].lower() + en[1:])} had {{value}} times the average "
+        "odds",
+        f"{_literal(zh)}相同的商机赢单几率是平均的 {{value}} 倍",
     )  # fmt: skip
 
 

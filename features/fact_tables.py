@@ -45,7 +45,8 @@ class Facts:
     industry, region, country, tier, employees, annual_revenue, custom. ``orders``: id,
     account_id, ordered_at, recorded_at, status. ``users``: id, hired_at. ``products``: id,
     family. ``stages``: pipeline, stage, position, kind. ``fx_rates``: base, quote, valid_at,
-    rate.
+    rate. ``custom_fields``: table_name, name, kind, label_en, label_zh of the company's own
+    fields of deals and accounts.
     """
 
     calendar: Calendar
@@ -60,6 +61,7 @@ class Facts:
     products: pd.DataFrame
     stages: pd.DataFrame
     fx_rates: pd.DataFrame
+    custom_fields: pd.DataFrame
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,3 +70,14 @@ select distinct on (base, quote, valid_from) base, quote,
 from fx_rates
 where recorded_at <= %(as_of)s
 order by base, quote, valid_from, recorded_at desc
+
+-- table: custom_fields
+select f.table_name, f.name, coalesce(v.kind, f.kind) as kind, v.label_en, v.label_zh
+from custom_fields f
+left join lateral (
+    select kind, label_en, label_zh from custom_field_versions
+    where table_name = f.table_name and name = f.name
+    order by version desc limit 1
+) v on true
+where f.table_name in ('opportunities', 'accounts')
+order by f.table_name, f.name

@@ -9,10 +9,13 @@ from typing import Literal
 Language = Literal["en", "zh"]
 Unit = Literal[
     "count", "days", "minutes", "flag", "share", "ratio", "log_amount", "log_count", "log_ratio",
-    "log_odds", "number", "hour", "weekday", "month", "week", "code", "level",
+    "log_odds", "number", "hour", "weekday", "month", "week", "code", "level", "days_until",
 ]  # fmt: skip
 """How a value reads. ``log_odds`` is a lift over the company's own rate (0 = average); ``code``
-is the order in which a category first appeared; ``level`` an ordered choice."""
+is the order in which a category first appeared; ``level`` an ordered choice; ``days_until`` the
+days to a day ahead (below 0: it has passed)."""
+FieldKind = Literal["number", "date", "boolean", "category", "text"]
+"""What a company's own field holds."""
 
 WEEKDAYS = {
     "en": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
@@ -38,6 +41,15 @@ class Group:
     name: str
     en: str
     zh: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnField:
+    """A company's own field: its kind, and what the company calls it (None: by its name)."""
+
+    kind: FieldKind
+    en: str | None = None
+    zh: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +100,8 @@ class Feature:
             return f"{100 * value:.0f} %"
         if self.unit == "log_odds":
             return f"{math.exp(value):.2f}"
+        if self.unit == "days_until":
+            return _day_ahead(value, language)
         return _plain(self.unit, value)
 
     def fact(self, value: float, language: Language, *, category: str | None = None) -> str:
@@ -113,6 +127,17 @@ class Feature:
             return ""
         fact = self.fact(value, language, category=category)
         return LEANS[(language, rises)].format(fact=fact) if fact else ""
+
+
+def _day_ahead(days: float, language: Language) -> str:
+    """Return the distance of a day in words; within half a day it is today."""
+    whole = f"{abs(days):,.0f}"
+    if whole == "0":
+        return {"en": "today", "zh": "今天"}[language]
+    noun = "day" if whole == "1" else "days"
+    if days > 0:
+        return {"en": f"in {whole} {noun}", "zh": f"{whole} 天后"}[language]
+    return {"en": f"{whole} {noun} ago", "zh": f"{whole} 天前"}[language]
 
 
 def _plain(unit: Unit, value: float) -> str:

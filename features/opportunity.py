@@ -18,6 +18,8 @@ CHUNK = 40_000
 """Pairs worked on at once: bounds the memory, changes no value."""
 CATEGORY_NAMES = "category_names"
 """The attribute of a frame that says what the codes of its categories stand for."""
+OWN_FIELDS = "own_fields"
+"""The attribute of a frame that says what the company's own fields hold and are called."""
 
 
 class UnknownDeal(NotFound):
@@ -33,7 +35,8 @@ def rows(
     only facts that had happened and were recorded by its ``as_of``; a rate leaves out the deal
     itself. ``columns`` asks for the features of an existing model, in its order (what the
     company does not have any more is NaN); None makes all there are, the company's own
-    signals chosen by support. The frame's ``attrs[CATEGORY_NAMES]`` names the codes.
+    signals chosen by support. The frame's ``attrs[CATEGORY_NAMES]`` names the codes,
+    ``attrs[OWN_FIELDS]`` describes the company's own fields.
 
     A ``History`` may be passed instead of its facts to ask the same facts again quickly.
     Raises UnknownDeal.
@@ -52,6 +55,7 @@ def rows(
         frame = frame.reindex(columns=list(columns))
     result = pd.concat([_keys(history, pairs, asked), frame], axis=1)
     result.attrs[CATEGORY_NAMES] = names
+    result.attrs[OWN_FIELDS] = categories.described(history)
     return result
 
 

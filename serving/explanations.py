@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import definitions
-from features.feature import Language
+from features.feature import Language, OwnField
 
 LANGUAGES: tuple[Language, Language] = ("en", "zh")
 SHOWN_LOG_ODDS = 0.15
@@ -145,13 +145,14 @@ def reasons(
     groups: Mapping[str, str],
     values: Mapping[str, float],
     categories: Mapping[str, str],
+    own: Mapping[str, OwnField] | None = None,
 ) -> tuple[Reason, ...]:
     """Return at most three reasons in the score's direction and one against it, largest first.
 
     A group speaks when it moves the score by 0.15 log-odds or more. Its sentence states a fact
-    of the deal (``values``; ``categories`` names the coded ones): that of the feature which
-    weighs most among those of the group (``groups``) that lean its way and have words. Groups
-    without any such fact stay bars of the chart.
+    of the deal (``values``; ``categories`` names the coded ones, ``own`` describes the company's
+    own fields): that of the feature which weighs most among those of the group (``groups``) that
+    lean its way and have words. Groups without any such fact stay bars of the chart.
     """
     silent = {group: weight for group, weight in by_group.items() if abs(weight) >= SHOWN_LOG_ODDS}
     said = []
@@ -161,7 +162,7 @@ def reasons(
         weight = silent.get(groups.get(name, ""), 0.0)
         if weight * by_feature[name] <= 0:
             continue
-        sentence = _sentence(name, values[name], categories.get(name), rises=weight > 0)
+        sentence = _sentence(name, values[name], categories.get(name), own, rises=weight > 0)
         if sentence is not None:
             value = None if math.isnan(values[name]) else values[name]
             facts = {"feature": name, "value": value, "category": categories.get(name)}
@@ -174,10 +175,17 @@ def reasons(
     return (*along, *against)
 
 
-def _sentence(name: str, value: float, category: str | None, *, rises: bool) -> Words | None:
+def _sentence(
+    name: str,
+    value: float,
+    category: str | None,
+    own: Mapping[str, OwnField] | None,
+    *,
+    rises: bool,
+) -> Words | None:
     """Return the fact in words; None where there are none for it."""
     try:
-        feature = definitions.feature(name)
+        feature = definitions.feature(name, own)
     except definitions.UnknownFeature:
         return None  # of a model trained by another version of the program
     if feature.is_category and category is None:

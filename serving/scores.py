@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from crm_core.advice.operations import NewPrediction
 from features.categories import MOST_VALUES
-from features.opportunity import CATEGORY_NAMES
+from features.opportunity import CATEGORY_NAMES, OWN_FIELDS
 from serving import score_words
 from serving.champions import WIN_RATE, Champion
 from serving.explanations import (
@@ -117,9 +117,9 @@ def explained(champion: Champion, rows: pd.DataFrame, *, zone: ZoneInfo = _UTC) 
     scores = bundle.score(table)
     deals = rows["entity_id"].astype(str).tolist()
     moments = [stamp.to_pydatetime() for stamp in rows["as_of"]]
-    names = rows.attrs.get(CATEGORY_NAMES, {})
+    told = rows.attrs
     views = [
-        _view(champion, scores, number, table[number], names, deal, moment, zone)
+        _view(champion, scores, number, table[number], told, deal, moment, zone)
         for number, (deal, moment) in enumerate(zip(deals, moments, strict=True))
     ]
     return [
@@ -135,7 +135,7 @@ def _view(
     scores: Scores,
     number: int,
     row: NDArray[np.float64],
-    names: Mapping[str, Sequence[str]],
+    told: Mapping[Any, Any],
     deal: str,
     moment: dt.datetime,
     zone: ZoneInfo,
@@ -171,7 +171,7 @@ def _view(
         base_value=scores.base_value,
         contributions=by_group,
         effects=effects(base_value=scores.base_value, contributions=by_group),
-        reasons=_reasons(champion, by_group, by_feature, row, names) if is_model else (),
+        reasons=_reasons(champion, by_group, by_feature, row, told) if is_model else (),
         note=None if is_model else score_words.rate(bundle, p, similar),
     )
 
@@ -181,7 +181,7 @@ def _reasons(
     by_group: Mapping[str, float],
     by_feature: NDArray[np.float64],
     row: NDArray[np.float64],
-    names: Mapping[str, Sequence[str]],
+    told: Mapping[Any, Any],
 ) -> tuple[Reason, ...]:
     features = champion.bundle.features
     values = dict(zip(features, row.tolist(), strict=True))
@@ -190,7 +190,8 @@ def _reasons(
         by_feature=dict(zip(features, by_feature.tolist(), strict=True)),
         groups=champion.bundle.groups,
         values=values,
-        categories=_categories(values, names),
+        categories=_categories(values, told.get(CATEGORY_NAMES, {})),
+        own=told.get(OWN_FIELDS),
     )
 
 

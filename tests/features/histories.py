@@ -28,6 +28,7 @@ _COLUMNS = {
     "products": "id family",
     "stages": "pipeline stage position kind",
     "fx_rates": "base quote valid_at rate",
+    "custom_fields": "table_name name kind label_en label_zh",
 }  # fmt: skip
 _WHOLE = ("_at", "position", "sequence")
 _REAL = ("duration_minutes", "employees", "annual_revenue", "rate")

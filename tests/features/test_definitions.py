@@ -9,6 +9,7 @@ import pytest
 
 from features import definitions, documentation
 from features.definitions import FEATURES, GROUPS, UnknownFeature, feature
+from features.feature import OwnField
 
 EXAMPLES = (
     "source_code", "source_lift", "x_age", "x_segment_code", "account_x_score",
@@ -98,3 +99,41 @@ def test_the_documentation_is_the_list():
         "docs/features.md is out of date: write features.documentation.page() into it"
     )
     assert all(f"`{each.name}`" in documentation.page() for each in definitions.FEATURES)
+
+
+class TestACompanysOwnField:
+    """A reason reads as the company entered the fact, in both languages."""
+
+    own = {
+        "x_flag": OwnField("boolean"),
+        "account_x_vip": OwnField("boolean", "Key account", "重点客户"),
+        "x_due": OwnField("date", "Contract ends", "合同到期"),
+        "x_seats": OwnField("number", "Seats", "席位"),
+        "x_plan": OwnField("category", "Plan {new}", "方案"),
+    }
+
+    @pytest.mark.parametrize(
+        ("name", "value", "en", "zh"),
+        [
+            ("x_flag", 1, "Flag: yes", "flag：是"),
+            ("x_flag", 0, "Flag: no", "flag：否"),
+            ("account_x_vip", 1, "Account's Key account: yes", "客户的重点客户：是"),
+            ("x_due", 12.2, "Contract ends: in 12 days", "合同到期：12 天后"),
+            ("x_due", -3.0, "Contract ends: 3 days ago", "合同到期：3 天前"),
+            ("x_due", 1.0, "Contract ends: in 1 day", "合同到期：1 天后"),
+            ("x_due", 0.2, "Contract ends: today", "合同到期：今天"),
+            ("x_seats", 1200, "Seats is 1,200", "席位为 1,200"),
+        ],
+    )
+    def test_reads_as_it_was_entered(self, name, value, en, zh):
+        described = feature(name, self.own)
+        assert described.fact(value, "en") == en
+        assert described.fact(value, "zh") == zh
+
+    def test_may_be_called_anything(self):
+        described = feature("x_plan_code", self.own)
+        assert described.fact(2, "en", category="gold") == "Plan {new} is gold"
+        assert "plan {new} had" in feature("x_plan_lift", self.own).fact(0.5, "en")
+
+    def test_says_nothing_when_it_is_not_known(self):
+        assert feature("x_flag", self.own).fact(math.nan, "en") == ""

@@ -11,6 +11,7 @@ import pytest
 
 from features import opportunity
 from features.fact_tables import DAY, to_instants
+from features.feature import OwnField
 from tests.features.histories import START, facts
 
 
@@ -178,6 +179,26 @@ class TestOwnFields:
         assert row(given, "e", 6)["x_job_code"] == 1
         assert (before["x_vip"], row(given, "e", 4)["x_vip"]) == (1, 0)
         assert before["x_due"] == pytest.approx(31 - 4)
+
+    def test_say_what_they_hold_beside_the_frame(self):
+        values = '{"x_age": 30, "x_vip": true, "x_due": "2026-02-01"}'
+        given = facts(
+            accounts=[{"id": "a", "created_at": START, "custom": '{"x_key": 1}'}],
+            opportunities=[a_deal("d", account="a")],
+            events=[change("d", "stage", "Qualify", 0), change("d", "custom", values, 0)],
+            custom_fields=[
+                {"table_name": "accounts", "name": "x_key", "kind": "boolean", "label_en": "Key"},
+                {"table_name": "opportunities", "name": "x_gone", "kind": "number"},
+            ],
+        )
+        moment = to_instants(np.array([START + 3 * DAY], np.int64))
+        frame = opportunity.rows(given, pd.DataFrame({"entity_id": ["d"], "as_of": moment}))
+        assert frame.attrs["own_fields"] == {
+            "x_age": OwnField("number"),
+            "x_vip": OwnField("boolean"),
+            "x_due": OwnField("date"),
+            "account_x_key": OwnField("boolean", "Key"),
+        }
 
     def test_names_of_codes_come_with_the_frame(self):
         given = facts(

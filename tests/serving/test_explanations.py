@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from features.definitions import FEATURES
+from features.feature import OwnField
 from serving.explanations import (
     MOST_REASONS,
     REST,
@@ -124,6 +125,15 @@ class TestReasons:
         assert "19 天" in reason.sentence.text("zh-CN")
         assert not reason.supports
         assert reason.facts == {"feature": "days_overdue", "value": 19.0, "category": None}
+
+    def test_read_a_yes_no_field_of_the_company_as_yes_or_no(self) -> None:
+        plain = {"x_flag": 0.6}, {"x_flag": "custom"}, {"x_flag": 1.0}
+        (reason,) = reasons(
+            by_group={"custom": 0.6}, by_feature=plain[0], groups=plain[1], values=plain[2],
+            categories={}, own={"x_flag": OwnField("boolean", zh="标记")},
+        )  # fmt: skip
+        assert reason.sentence.en.startswith("Flag: yes; ")
+        assert reason.sentence.zh.startswith("标记：是；")
 
     def test_never_show_the_contribution_as_if_it_were_a_fact(self) -> None:
         (reason,) = said({"days_overdue": -0.6173}, {"days_overdue": 19.0})
