@@ -18,6 +18,7 @@ from serving.api import (
     data_health,
     health,
     imports,
+    jobs,
     kpis,
     me,
     opportunities,
@@ -34,6 +35,7 @@ from serving.dependencies import enforce
 from serving.web import data_health as health_pages
 from serving.web import deals, entrance, pages
 from serving.web import imports as import_pages
+from serving.web import jobs as job_pages
 from serving.web import kpis as kpi_pages
 from serving.web import oversight as oversight_pages
 from serving.web import processes as process_pages
@@ -53,10 +55,12 @@ ROUTERS = (
     imports.router,
     kpis.router,
     data_health.router,
+    jobs.router,
     entrance.router,
     deals.router,
     kpi_pages.router,
     health_pages.router,
+    job_pages.router,
     import_pages.router,
     oversight_pages.router,
     process_pages.router,

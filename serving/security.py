@@ -87,6 +87,7 @@ def only(*roles: str) -> Policy:
 
 
 READS_THE_LOG = only("rep", "manager", "leader", "sales_ops", "admin")
+RUNS_JOBS = only("sales_ops", "data_scientist", "admin")
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 

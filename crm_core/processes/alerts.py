@@ -21,7 +21,7 @@ Mode = Literal["now", "digest", "off"]
 KINDS = (
     "slipped", "stalled", "task_due", "task_overdue", "approval_waiting", "approval_decided",
     "lead_stranded", "assigned", "mention", "rule", "webhook_failed", "data_health", "churn_risk",
-    "off_pace",
+    "off_pace", "retraining",
 )  # fmt: skip
 DIGEST_HOUR = 8
 MOST_SHOWN = 200

@@ -105,6 +105,14 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "data_health": _("Data health"),
         "churn_risk": _("Churn risk"),
         "off_pace": _("Off pace"),
+        "retraining": _("Training anew"),
+    },
+    "job_state": {
+        "waiting": _("waits"),
+        "running": _("runs"),
+        "done": _("done"),
+        "failed": _("failed"),
+        "cancelled": _("cancelled"),
     },
     "alert_mode": {"now": _("at once"), "digest": _("in the digest"), "off": _("not at all")},
     "approval": {

@@ -46,6 +46,16 @@ ABOUT_IMPORTS = {
     ("POST", "/imports/{number}/rollback"),
     ("POST", "/imports/{number}/carry-out"),
 }
+ABOUT_JOBS = {
+    ("GET", "/jobs"),
+    ("GET", "/api/v1/jobs"),
+    *(
+        ("POST", f"{start}/jobs/{rest}")
+        for start in ("", "/api/v1")
+        for rest in ("{job_id}/retry", "{job_id}/cancel", "{name}/run-now")
+    ),
+}
+"""Walked in test_job_board.py."""
 ABOUT_ALL_DEALS = {("GET", "/api/v1/opportunities"), ("GET", "/deals")}
 SIGNED_IN_ONLY = {
     ("GET", "/api/v1/me"),
@@ -91,6 +101,7 @@ ABOUT_RECORDS = {
 MATRIX = (
     ABOUT_RECORDS
     | ABOUT_IMPORTS
+    | ABOUT_JOBS
     | ABOUT_ONE_DEAL
     | ABOUT_ALL_DEALS
     | ABOUT_ADVICE
@@ -120,6 +131,7 @@ def filled(path):
         .replace("{recommendation_id}", "1")
         .replace("{metric}", "pipeline")
         .replace("{number}", "1")
+        .replace("{job_id}", "1")
         .replace("{table}", "accounts")
         .replace("{key:path}", "acme")
         .replace("{name}", "x_field")
