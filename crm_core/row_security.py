@@ -165,15 +165,18 @@ CLASSES: Mapping[str, Class] = {
     "stage_criteria": _PROCESS,
     "rules": _PROCESS,
     "rule_versions": _PROCESS,
-    "rule_runs": _PROCESS,
-    "process_events": _PROCESS,
-    "webhook_endpoints": _PROCESS,
-    "webhook_deliveries": _PROCESS,
+    "rule_runs": _of("process_events", "event_id"),
+    "process_events": Scoped(f"actor_id = {_ME} or {_subject('process_events')}", appends=True),
+    "webhook_endpoints": Scoped("false"),  # the secrets that sign what we send
+    "webhook_deliveries": Scoped("false"),
     "approval_policies": _PROCESS,
-    "approvals": _PROCESS,
-    "approval_decisions": _PROCESS,
-    "alerts": _PROCESS,
-    "alert_preferences": _PROCESS,
+    "approvals": Scoped(
+        f"requested_by = any {_PEOPLE} or {_ME} = any (approvers)"
+        " or id = any ((select winward_decided())::bigint[])"
+    ),
+    "approval_decisions": Scoped(f"user_id = {_ME} or {_beside('approvals', 'approval_id')}"),
+    "alerts": Scoped(f"user_id = {_ME}", appends=True),
+    "alert_preferences": Scoped(f"user_id = {_ME}"),
     "assignment_policies": _PROCESS,
     "assignment_capacities": _PROCESS,
     "lead_assignments": _PROCESS,
@@ -194,10 +197,15 @@ _FUNCTIONS = (
     $$ select nullif(current_setting('winward.me', true), '') $$""",
 )
 
+_DECIDED = """create or replace function winward_decided() returns bigint[]
+    language sql stable security definer set search_path from current as
+    $$ select array_agg(approval_id) from approval_decisions where user_id = winward_me() $$"""
+"""What I decided stays mine to see. As the owner: requests and decisions ask for each other."""
+
 
 def digest() -> str:
     """Return what identifies this declaration."""
-    parts = [*_FUNCTIONS, *(f"{name} {kind!r}" for name, kind in sorted(CLASSES.items()))]
+    parts = [*_FUNCTIONS, _DECIDED, *(f"{name} {kind!r}" for name, kind in sorted(CLASSES.items()))]
     return hashlib.sha256("\n".join((*parts, *sorted(READ_AND_APPEND))).encode()).hexdigest()[:16]
 
 
@@ -224,7 +232,8 @@ def apply(connection: Connection) -> None:
     """Make the policies and rights of every declared table that exists. Raises NoWebRole."""
     ensure_role(connection)
     present = set(inspect(connection).get_table_names())
-    for statement in (*_FUNCTIONS, *_entrance(), *_rights(present)):
+    decided = (_DECIDED,) if "approval_decisions" in present else ()
+    for statement in (*_FUNCTIONS, *decided, *_entrance(), *_rights(present)):
         connection.exec_driver_sql(statement)
     connection.exec_driver_sql(f"comment on function winward_sees_everyone() is '{digest()}'")
 

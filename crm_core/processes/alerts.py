@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from crm_core.database import company_wide
 from crm_core.errors import Invalid, NotFound
 from crm_core.people.models import User
 from crm_core.people.queries import company_or_none
@@ -72,15 +73,20 @@ def raise_alert(
     """
     if kind not in KINDS:
         raise BadAlertSetting(f"There is no kind of alert {kind!r}.")
-    mode = modes(session, user_id)[kind]
-    if mode == "off":
-        return
-    visible = next_digest(session, now) if mode == "digest" and severity != "urgent" else now
-    fresh = insert(Alert).values(
-        user_id=user_id, kind=kind, severity=severity, dedupe_key=dedupe_key, words=dict(words),
-        subject_kind=subject_kind, subject_id=subject_id, first_at=now, last_at=now,
-        visible_at=visible,
-    )  # fmt: skip
+    session.flush()  # in the teller's own scope
+    with company_wide(session, reason="how another person wants it, and whether they know"):
+        mode = modes(session, user_id)[kind]
+        if mode != "off":
+            is_later = mode == "digest" and severity != "urgent"
+            _tell(session, now=now, values={
+                "user_id": user_id, "kind": kind, "severity": severity, "dedupe_key": dedupe_key,
+                "words": dict(words), "subject_kind": subject_kind, "subject_id": subject_id,
+                "visible_at": next_digest(session, now) if is_later else now,
+            })  # fmt: skip
+
+
+def _tell(session: Session, *, values: Mapping[str, Any], now: dt.datetime) -> None:
+    fresh = insert(Alert).values(**values, first_at=now, last_at=now)
     session.execute(
         fresh.on_conflict_do_update(
             index_elements=[Alert.user_id, Alert.dedupe_key],
@@ -111,11 +117,13 @@ def keep_only(
 
 def resolve(session: Session, dedupe_key: str, *, now: dt.datetime) -> None:
     """Resolve the alerts of one cause, whoever has them."""
-    session.execute(
-        update(Alert)
-        .where(Alert.dedupe_key == dedupe_key, Alert.resolved_at.is_(None))
-        .values(resolved_at=now)
-    )
+    session.flush()  # in the scope of whose doing it is
+    with company_wide(session, reason="what is settled is settled for everybody who was told"):
+        session.execute(
+            update(Alert)
+            .where(Alert.dedupe_key == dedupe_key, Alert.resolved_at.is_(None))
+            .values(resolved_at=now)
+        )
 
 
 def next_digest(session: Session, now: dt.datetime) -> dt.datetime:

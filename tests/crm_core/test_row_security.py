@@ -20,6 +20,10 @@ from crm_core.database import (
     transaction,
     web_engine,
 )
+from crm_core.people.models import User
+from crm_core.people.queries import Visibility
+from crm_core.processes import alerts, approvals, outbox
+from crm_core.processes.acting import Acting
 from crm_core.row_security import CLASSES, Scoped
 from tests import factories
 
@@ -145,6 +149,115 @@ class TestWithoutAFilter:
             connection.execute(text("create table undeclared as select 1 as secret"))
         with pytest.raises(DBAPIError, match="permission denied"):
             run(web, as_admin, "select secret from undeclared")
+
+
+def acting(session, person):
+    own = Visibility(everyone=False, user_ids=frozenset({person}))
+    return Acting(viewer=session.get(User, person), visibility=own, now=NOON, channel="api")
+
+
+def at_work(session, person):
+    set_scope(session, user_id=person, everyone=False, user_ids={person})
+    return acting(session, person)
+
+
+def tell_bo(session):
+    alerts.raise_alert(session, user_id="bo", kind="mention", dedupe_key="note:1", words={},
+                       now=NOON)  # fmt: skip
+
+
+class TestProcesses:
+    """What people tell, ask and decide, by raw SQL in each one's scope."""
+
+    @pytest.fixture
+    def asked(self, company, web):
+        """Anna asked; bo decides; carl has nothing to do with it."""
+        with transaction(company) as session:
+            factories.a_user(session, key="carl", role="rep")
+            session.get(User, "anna").manager_id = "bo"
+        with transaction(web) as session:
+            return approvals.request(
+                session, purpose="other", subject_kind="opportunity", subject_id="deal of anna",
+                title="May I?", content={"why": "x"}, acting=at_work(session, "anna"),
+            )  # fmt: skip
+
+    def sees(self, web, person, *tables):
+        with transaction(web) as session:
+            at_work(session, person)
+            return [session.scalar(text(f"select count(*) from {table}")) for table in tables]
+
+    def test_show_an_alert_to_its_person_only(self, web):
+        with transaction(web) as session:
+            at_work(session, "anna")
+            tell_bo(session)
+            tell_bo(session)  # the same cause counts up, though the teller cannot see it
+        assert self.sees(web, "anna", "alerts") == [0]
+        assert self.sees(web, "bo", "alerts") == [1]
+        with transaction(web) as session:
+            at_work(session, "anna")
+            assert session.execute(text("update alerts set read_at = now()")).rowcount == 0
+            alerts.resolve(session, "note:1", now=NOON)
+        with transaction(web) as session:
+            at_work(session, "bo")
+            assert session.execute(text("select times, resolved_at from alerts")).one() == (2, NOON)
+
+    def test_heed_how_another_person_wants_alerts(self, web):
+        with transaction(web) as session:
+            at_work(session, "bo")
+            alerts.choose_mode(session, user_id="bo", kind="mention", mode="off")
+        with transaction(web) as session:
+            at_work(session, "anna")
+            assert seen(session, "alert_preferences", "user_id") == set()
+            tell_bo(session)
+        assert self.sees(web, "bo", "alerts", "alert_preferences") == [0, 1]
+
+    def test_show_a_request_to_who_asks_and_decides(self, web, asked):
+        tables = ("approvals", "approval_decisions")
+        assert self.sees(web, "anna", *tables) == [1, 0]
+        assert self.sees(web, "bo", *tables) == [1, 0]
+        assert self.sees(web, "carl", *tables) == [0, 0]
+        with transaction(web) as session:
+            approvals.act(session, asked, "approve", acting=at_work(session, "bo"))
+        assert self.sees(web, "anna", *tables) == [1, 1]
+        assert self.sees(web, "bo", *tables) == [1, 1]  # nobody's to decide any more
+        assert self.sees(web, "carl", *tables) == [0, 0]
+
+    def test_let_nobody_decide_what_is_not_theirs(self, web, asked):
+        decided = (
+            "insert into approval_decisions (approval_id, step, decision, user_id, content_hash,"
+            f" occurred_at) values ({asked}, 0, 'approve', 'bo', 'x', now())"
+        )
+        with pytest.raises(DBAPIError, match="row-level security"):
+            run(web, lambda session: at_work(session, "carl"), decided)
+
+    def test_keep_the_secrets_of_webhooks(self, web):
+        endpoint = (
+            "insert into webhook_endpoints (name, url, secret, created_at)"
+            " values ('n', 'https://x.example', 's', now())"
+        )
+        run(web, as_admin, endpoint)
+        assert self.sees(web, "anna", "webhook_endpoints", "webhook_deliveries") == [0, 0]
+        with pytest.raises(DBAPIError, match="row-level security"):
+            run(web, as_anna, endpoint.replace("'n'", "'m'"))
+
+    def test_show_an_event_beside_its_record(self, web, company):
+        for deal in ("deal of anna", "deal of bo"):
+            with transaction(web) as session:
+                at_work(session, "anna")  # she may hand a deal on and lose sight of it
+                assert outbox.emit(session, "opportunity.changed", deal, actor_id="anna",
+                                   occurred_at=NOON, recorded_at=NOON) is not None  # fmt: skip
+        with transaction(company) as session:
+            session.execute(text("update process_events set actor_id = null"))
+            session.execute(text("insert into rules (name) values ('r')"))
+            session.execute(text(
+                "insert into rule_runs (rule_id, version, event_id, outcome, effects, occurred_at,"
+                " recorded_at) select rules.id, 1, e.id, 'done', '[]', now(), now()"
+                " from rules, process_events e"
+            ))  # fmt: skip
+        assert self.sees(web, "anna", "process_events", "rule_runs") == [1, 1]
+        with transaction(web) as session:
+            as_admin(session)
+            assert len(seen(session, "rule_runs", "event_id")) == 2
 
 
 class TestTheScope:

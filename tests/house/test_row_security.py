@@ -9,6 +9,7 @@ from crm_core.row_security import CLASSES
 
 LIFTED = {
     "features/recent.py": 1,  # the memory of facts from which live rows are made
+    "crm_core/processes/alerts.py": 2,  # an alert is told to somebody else, and settled for all
     "crm_core/records/operations.py": 1,  # a key that is taken is taken
     "crm_core/records/upkeep.py": 2,  # a visible record's past; all of a merged record
     "serving/coaching/recommend.py": 1,  # norms: what is usual in the company
