@@ -9,6 +9,9 @@ from sqlalchemy.orm import aliased
 
 from crm_core.people.models import Assignment, OrgUnit, User
 
+WITHOUT_A_PLACE = "(without a place)"
+"""In place of a unit's id: what is credited to nobody, or to who was in no unit on that day."""
+
 
 def _tree() -> CTE:
     """Return each org unit with each unit above it and itself."""

@@ -26,7 +26,7 @@ from crm_core.kpis.arithmetic import (
     from_standing,
 )
 from crm_core.kpis.catalogue import NEEDED_FACTS, Metric, metric
-from crm_core.kpis.membership import units_of
+from crm_core.kpis.membership import WITHOUT_A_PLACE, units_of
 from crm_core.kpis.sources import Question, is_recorded, rows_of
 from crm_core.money import Money, minor_digits, total
 from crm_core.people.queries import Visibility, company
@@ -105,8 +105,9 @@ def by_subject(
 ) -> dict[str, dict[str, MetricValue]]:
     """Return, by user or org unit, the metrics of each; a unit's rows are its members' then.
 
-    A subject appears when it has a row or a target. The rows credited to nobody are nobody's:
-    only the company's total holds them. Metrics against a quota use the subject's own quota.
+    A subject appears when it has a row or a target. The rows credited to nobody are no person's;
+    among units they stand, last, under WITHOUT_A_PLACE beside those of people without a unit, so
+    that it and the units at the top sum to the whole. A quota is the subject's own.
     """
     wanted = [metric(metric_id) for metric_id in metric_ids]
     asked = question(session, scope=scope, period=period, as_of=as_of)
@@ -116,9 +117,14 @@ def by_subject(
         simple |= {name: metric(name) for name in _AGAINST_QUOTA}
     sums = _aggregates(session, asked, list(simple.values()), grouping=grouping)
     unrecorded = _unrecorded(session, asked, list(simple.values()))
+    nobodys = sums.pop(None, None)
     own = _targets(session, asked, kind=grouping) if against_quota else {}
+    subjects = sorted({key for key in sums if key is not None} | own.keys())
+    if nobodys is not None and grouping == "org_unit":
+        sums[WITHOUT_A_PLACE] = nobodys
+        subjects.append(WITHOUT_A_PLACE)
     result = {}
-    for subject in sorted({key for key in sums if key is not None} | own.keys()):
+    for subject in subjects:
         found = _from_sums(simple.values(), sums.get(subject, {}), asked, unrecorded)
         if against_quota:
             target = own[subject].target.amount if subject in own else None
@@ -220,7 +226,10 @@ def _aggregates(
     *,
     grouping: Grouping | None = None,
 ) -> dict[str | None, dict[str, Aggregate]]:
-    """Return the sums by subject and metric, by one statement; subject None is the whole scope."""
+    """Return the sums by subject and metric, by one statement.
+
+    Subject None is the whole scope or, with a grouping, what belongs to no subject.
+    """
     if not wanted:
         return {}
     parts = [_sums(item, asked, grouping=grouping) for item in wanted]
@@ -262,7 +271,7 @@ def _sums(item: Metric, asked: Question, *, grouping: Grouping | None) -> Select
         func.min(source.c.unpriced).label("unpriced_currency"),
     ).where(asked.scope.condition(source.c.user_id))
     if unit is not None:
-        statement = statement.join(unit, literal(True))
+        statement = statement.join(unit, literal(True), isouter=True)
     return statement if grouping is None else statement.group_by(subject)
 
 

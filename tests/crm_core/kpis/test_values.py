@@ -10,6 +10,7 @@ from sqlalchemy import event, text
 
 from crm_core.kpis import queries
 from crm_core.kpis.catalogue import CATALOGUE, UnknownMetric, metric
+from crm_core.kpis.membership import WITHOUT_A_PLACE
 from crm_core.money import minor_digits
 from crm_core.people.queries import Visibility, calendar, company
 from tests.oracles import companies
@@ -245,6 +246,42 @@ class TestBySubject:
             in_teams = sum((units[t][metric_id].numerator or 0) for t in ("t1", "t2") if t in units)
             boss = people["boss"][metric_id].numerator or 0 if "boss" in people else 0
             assert in_teams + boss == in_root
+
+    @pytest.mark.parametrize(("name", "as_of"), QUESTIONS)
+    def test_puts_what_has_no_unit_last_so_that_the_whole_is_kept(self, made, name, as_of):
+        """A unit and its teams overlap; only the units at the top and it are a partition."""
+        made.execute(text("update users set org_unit_id = null where id = 'u3'"))
+        period = calendar(made).parse(name)
+        asked = {"scope": EVERYONE, "period": period, "as_of": as_of}
+        additive = [m for m in SIMPLE if metric(m).aggregation in ("sum", "count")]
+        whole = queries.values(made, additive, **asked)
+        units = queries.by_subject(made, additive, grouping="org_unit", **asked)
+        assert list(units)[-1] == WITHOUT_A_PLACE
+        twin = twins.Twin(made, period, as_of)
+        for metric_id in additive:
+            outside, top = units[WITHOUT_A_PLACE][metric_id], units["root"][metric_id]
+            for part in ("numerator", "excluded"):
+                told = [getattr(each, part) or 0 for each in (outside, top, whole[metric_id])]
+                assert told[0] + told[1] == told[2], (metric_id, part)
+            if outside.value is not None:
+                expected = natural(made, metric_id, twin.value(metric_id, {None, "u3"}))
+                assert same(outside.value, expected), metric_id
+
+    def test_takes_a_person_out_of_every_unit_once_the_last_assignment_ended(self, made):
+        last = dt.date(2026, 1, 10)
+        for change in ("delete from assignments where user_id = 'u0' and org_unit_id = 't2'",
+                       "update assignments set valid_to = :day where user_id = 'u0'"):  # fmt: skip
+            made.execute(text(change), {"day": last} if ":day" in change else {})
+        asked = {"period": calendar(made).parse("2026"), "as_of": QUESTIONS[1][1]}
+        own = Visibility(everyone=False, user_ids=frozenset({"u0"}))
+        rows = queries.rows(made, "activities", scope=own, **asked)
+        units = queries.by_subject(made, ["activities"], grouping="org_unit", scope=own, **asked)
+        after = sum(row.day >= last for row in rows)
+        assert {key: each["activities"].rows for key, each in units.items()} == {
+            name: count
+            for name, count in (("root", len(rows) - after), ("t1", len(rows) - after),
+                                (WITHOUT_A_PLACE, after)) if count
+        }  # fmt: skip
 
 
 class TestMetric:
