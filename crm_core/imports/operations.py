@@ -75,7 +75,7 @@ def import_path(
     ``batch`` is the number of a queued import that this is, ``by`` the user who asked for it.
     Raises CrmError subclasses for anything that stops the whole import.
     """
-    _check_places(path, rejected_folder, verdicts_file)
+    verdicts.check_places(path, rejected_folder, verdicts_file)
     options = choice.as_json() | {"dry_run": dry_run}
     shown: AbstractContextManager[Running | None] = nullcontext()
     if batch is not None or not dry_run:
@@ -131,13 +131,6 @@ def _write(engine: Engine, run: _Run) -> ImportReport:
             with database.transaction(engine) as session:
                 batches.check(session, run.running, report, run.mapping_name)
     return report
-
-
-def _check_places(path: Path, rejected_folder: Path | None, verdicts_file: Path | None) -> None:
-    if rejected_folder is not None:
-        rejected.check_folder(rejected_folder, path)
-    if verdicts_file is not None:
-        verdicts.check_file(verdicts_file, path)
 
 
 class _DryRunEnds(Exception):

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm_core.imports.rejected import FolderUnusable, check_place
+from crm_core.imports.rejected import FolderUnusable, check_folder, check_place
 from crm_core.imports.rows import guard
 from crm_core.imports.scratch import quoted
 from crm_core.imports.staging import Stage
@@ -23,6 +23,14 @@ _WORDS = {
     "rejected": "reject",
     "duplicate": "duplicate",
 }
+
+
+def check_places(source: Path, rejected_folder: Path | None, verdicts_file: Path | None) -> None:
+    """Refuse places for the rejected rows and the verdicts before anything is read."""
+    if rejected_folder is not None:
+        check_folder(rejected_folder, source)
+    if verdicts_file is not None:
+        check_file(verdicts_file, source)
 
 
 def check_file(path: Path, source: Path) -> None:
