@@ -32,6 +32,7 @@ from serving.api import (
 from serving.api import session as api_session
 from serving.champions import Champions
 from serving.dependencies import enforce
+from serving.web import accounts as account_pages
 from serving.web import data_health as health_pages
 from serving.web import deals, entrance, pages
 from serving.web import imports as import_pages
@@ -58,6 +59,7 @@ ROUTERS = (
     jobs.router,
     entrance.router,
     deals.router,
+    account_pages.router,
     kpi_pages.router,
     health_pages.router,
     job_pages.router,

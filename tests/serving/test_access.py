@@ -56,6 +56,12 @@ ABOUT_JOBS = {
     ),
 }
 """Walked in test_job_board.py."""
+ABOUT_CUSTOMERS = {
+    ("GET", "/accounts"),
+    ("GET", "/customers/{account_id}/duplicates"),
+    ("POST", "/customers/{account_id}/merge"),
+}
+"""Walked in test_customers.py."""
 ABOUT_ALL_DEALS = {("GET", "/api/v1/opportunities"), ("GET", "/deals")}
 SIGNED_IN_ONLY = {
     ("GET", "/api/v1/me"),
@@ -101,6 +107,7 @@ ABOUT_RECORDS = {
 MATRIX = (
     ABOUT_RECORDS
     | ABOUT_IMPORTS
+    | ABOUT_CUSTOMERS
     | ABOUT_JOBS
     | ABOUT_ONE_DEAL
     | ABOUT_ALL_DEALS
