@@ -60,7 +60,10 @@ class Settings(BaseSettings):
     trials: int = Field(
         default=20, ge=0, le=1000, description="Optuna trials of one training; 0 keeps defaults."
     )
-
+    retrain_promotes: bool = Field(
+        default=False,
+        description="Let the weekly retraining promote what the gates allow, without a person.",
+    )
     webhook_hosts: str = Field(
         default="",
         description="Hosts (name or name:port, by commas) that webhooks may reach although they "

@@ -18,7 +18,7 @@ from crm_core.health import operations, queries
 from crm_core.health.catalogue import DIMENSIONS, Dimension
 from crm_core.health.operations import Cause
 from crm_core.health.queries import Checkup, MonthReport, Result
-from crm_core.people.queries import calendar
+from crm_core.people.queries import NoCompany, calendar
 from serving.explanations import Words
 
 DIMENSION_NAMES: dict[Dimension, Words] = {
@@ -42,6 +42,25 @@ def check(engine: Engine, *, now: dt.datetime, cause: Cause) -> Checkup:
         found = queries.newest(session, as_of=now, examples=True)
     assert found is not None
     return found
+
+
+def stopping_training(engine: Engine, *, now: dt.datetime) -> tuple[str, ...]:
+    """Run every rule; return, each in a sentence, what fails and stops a training."""
+    check(engine, now=now, cause="training")
+    with Session(engine) as session:
+        found = queries.blocking(session, "training", as_of=now)
+        return tuple(queries.sentence(each) for each in found)
+
+
+def after_import(engine: Engine, *, now: dt.datetime) -> str:
+    """Run every rule after an import; return in a sentence how it stands."""
+    try:
+        found = check(engine, now=now, cause="import")
+    except NoCompany:
+        return "Data health is checked once the company itself is imported."
+    critical = sum(result.rule.severity == "critical" for result in found.failing)
+    told = f", {critical} of them critical" if critical else ""
+    return f"Data health: {len(found.failing)} of {len(found.results)} rules fail{told}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

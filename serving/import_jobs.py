@@ -24,6 +24,7 @@ from crm_core.imports import mapping as mappings
 from crm_core.imports.choice import Choice
 from crm_core.imports.operations import import_path
 from crm_core.settings import Settings
+from serving import data_health
 from serving.uploads import Upload
 
 LOG = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ def _import(
         path, mapping, options = Path(batch.path or ""), batch.mapping, batch.options
         by = batch.started_by
     dry_run = bool(options.get("dry_run"))
-    import_path(
+    report = import_path(
         engine, path, mapping=mapping, recorded_at=now(), dry_run=dry_run,
         rejected_folder=rejected_of(settings, number), progress=None,
         choice=Choice.from_json(options), batch=number, by=by,
@@ -159,6 +160,8 @@ def _import(
         with contextlib.suppress(CrmError):
             reconciliation.reconcile_batch(engine, number, at=now())
         shutil.rmtree(folder_of(settings, number), ignore_errors=True)
+        if report.changed:
+            LOG.warning("import %s: %s", number, data_health.after_import(engine, now=now()))
 
 
 def _roll_back(engine: Engine, number: int, *, at: dt.datetime) -> None:

@@ -198,6 +198,12 @@ async def advise(context: JobContext, night: str) -> None:
     await run(context, "advise", "--as-of", await moment_of(context), "--out", str(out))
 
 
+@tasks.task(name="check_retraining", retry=_RETRY, pass_context=True)
+async def check_retraining(context: JobContext, night: str) -> None:
+    """Train a challenger and say what it would gain; nothing is promoted unless settings say so."""
+    await run(context, "retrain", "--as-of", await moment_of(context))
+
+
 async def moment_of(context: JobContext) -> str:
     """Return when the job was queued: its as-of, the same however often it is tried."""
     found = await context.app.connector.execute_query_one_async(

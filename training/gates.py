@@ -35,10 +35,15 @@ DRAWS = 200
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """``refusals`` are the sentences that stand against it, ``notes`` what else to know."""
+    """``refusals`` are the sentences that stand against it, ``notes`` what else to know.
+
+    ``difference`` is its log loss less the champion's on later rows that the champion had not
+    seen (below 0: better), None where the two cannot be compared.
+    """
 
     refusals: tuple[str, ...]
     notes: tuple[str, ...]
+    difference: Interval | None = None
 
     @property
     def is_allowed(self) -> bool:
@@ -60,6 +65,7 @@ def decide(
     """
     refusals = [str(sentence) for sentence in report["suspected_leakage"]]
     notes: list[str] = []
+    difference = None
     if window is not None:
         challenger.score(window.X)  # raises if any explanation does not add up
     if challenger.kind == "model" and window is not None:
@@ -71,10 +77,10 @@ def decide(
     else:
         notes.append(f"Verdict: {report['verdict']}; it is served as {challenger.kind}.")
     if champion is not None and challenger.kind == champion.kind == "model" and window is not None:
-        against, said = _against_champion(window, champion, seed=seed)
+        against, said, difference = _against_champion(window, champion, seed=seed)
         refusals += against
         notes += said
-    return Decision(refusals=tuple(dict.fromkeys(refusals)), notes=tuple(notes))
+    return Decision(tuple(dict.fromkeys(refusals)), tuple(notes), difference)
 
 
 def _against_base_rate(report: dict[str, Any]) -> list[str]:
@@ -143,13 +149,14 @@ def _rows_unseen_by(
 
 def _against_champion(
     window: LaterWindow, champion: Bundle, *, seed: int
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[str], list[str], Interval | None]:
     unseen, served = _rows_unseen_by(window, champion)
     if served is None:
-        return [], [
+        note = (
             f"Not compared with version {champion.version}: too few later deals that it had not "
             "seen, or its features have changed. Promoted as a refit."
-        ]
+        )
+        return [], [note], None
     y, weight, deal = window.y[unseen], window.weight[unseen], window.deal[unseen]
     ours = window.p[unseen]
     difference = row_log_loss(y, ours) - row_log_loss(y, served)
@@ -167,7 +174,7 @@ def _against_champion(
         f"Against version {champion.version}: log loss {worse.value:+.4f} "
         f"[{worse.low:+.4f}, {worse.high:+.4f}] on {int(unseen.sum())} later rows."
     )
-    return refusals, [note]
+    return refusals, [note], worse
 
 
 def _instead_of_a_model(

@@ -45,6 +45,19 @@ class Promotion:
     serving: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the gates would say of a version; nothing was promoted.
+
+    ``serving`` is the version that serves (None: nothing); ``decision.difference`` the log loss
+    that the version would change.
+    """
+
+    version: str
+    serving: str | None
+    decision: gates.Decision
+
+
 def train_win_rate(
     *,
     settings: Settings,
@@ -133,6 +146,22 @@ def promote_win_rate(
         notes=decision.notes,
         serving=challenger.version if promoted else None if now is None else now.version,
     )
+
+
+def judge_win_rate(*, settings: Settings, mlflow_url: str, version: str) -> Judgement:
+    """Ask the gates about a version and change nothing."""
+    challenger = registry.registered(mlflow_url, version)
+    now = exports.served(settings.models_folder / registry.MODEL)
+    champion = None if now is None else _champion(settings, now.version)
+    decision = gates.decide(
+        challenger.bundle, challenger.report, challenger.window, champion=champion
+    )
+    return Judgement(version, None if now is None else now.version, decision)
+
+
+def note(*, mlflow_url: str, version: str, tags: dict[str, str]) -> None:
+    """Write something down beside a version."""
+    registry.note(mlflow_url, version=version, tags=tags)
 
 
 def _champion(settings: Settings, version: str) -> Bundle:

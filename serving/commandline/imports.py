@@ -84,12 +84,23 @@ def import_files(
             if not typer.confirm("Write this into the store?"):
                 raise typer.Exit(1)
         report = run(engine, dry_run=dry_run, quiet=as_json)
+        health = _checked(engine) if report.changed and not dry_run else None
     if as_json:
         print(json.dumps(report.as_json(), ensure_ascii=False, indent=2))
     else:
         _show(report)
+        if health is not None:
+            print(health)
     if any(counts.rejected for counts in report.tables.values()):
         raise typer.Exit(SOME_REJECTED)
+
+
+def _checked(engine: Engine) -> str:
+    """Run the rules of data health on what is known now; return how it stands."""
+    from crm_core import clock
+    from serving import data_health
+
+    return data_health.after_import(engine, now=clock.now())
 
 
 def _run(

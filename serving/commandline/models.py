@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from crm_core import clock, settings
-from crm_core.errors import Conflict
+from crm_core.errors import Conflict, Invalid
 from serving.commandline import wording
 from serving.commandline.languages import parse_locale
 from serving.commandline.times import parse_as_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from crm_core.periods import FiscalCalendar
     from crm_core.settings import Settings
     from serving.commandline.progress import Steps
-    from training.pipeline import Promotion
+    from training.pipeline import Promotion, Trained
 
 AS_OF = typer.Option(
     None,
@@ -40,6 +40,10 @@ AS_JSON = typer.Option(False, "--json", help="Print the result as JSON for a scr
 
 class NotPromoted(Conflict):
     """A gate refused the version; what it said is printed before."""
+
+
+class NoReason(Invalid):
+    """A rule of data health was to be overruled without saying why."""
 
 
 def register(app: typer.Typer) -> None:
@@ -134,30 +138,32 @@ def train(
     promoting: bool = typer.Option(
         True, "--promote/--no-promote", help="Let it serve if it passes the gates."
     ),
+    despite_health: str | None = typer.Option(
+        None,
+        "--despite-health",
+        metavar="REASON",
+        help="Train although the data fail a rule that stops training; the reason is kept.",
+    ),
     as_json: bool = AS_JSON,
 ) -> None:
     """Train the win-rate model on what was known at T, judge it on later time, register it.
 
-    A model that is no better than the base rate is reported as that, and the calibrated base
-    rate is what will be served. Run 'winward features build' for the same T first.
+    The rules of data health run first; a critical one that fails stops the training. A model
+    that is no better than the base rate is reported as that, and the calibrated base rate is
+    what will be served. Run 'winward features build' for the same T first.
     """
-    from features import labels
-    from training import pipeline
-
     with _opened(trials=trials) as opened:
-        moment = opened.moment(as_of)
-        with opened.steps.step("Train win-rate"):
-            trained = pipeline.train_win_rate(
-                settings=opened.settings,
-                mlflow_url=opened.urls["mlflow"],
-                feast_url=opened.urls["feast"],
-                outcomes=labels.outcomes(opened.engine, known_at=moment),
-                as_of=moment,
-                seed=seed,
-                blocking=_stopped(opened),
-            )
+        failing = _stopping(opened)
+        overruled = None if despite_health is None else _reason(despite_health, failing)
+        trained = _trained(
+            opened, opened.moment(as_of), seed=seed, blocking=() if overruled else failing
+        )
         result = {"version": trained.version, "report": trained.report.as_json()}
         lines = wording.training(trained.version, trained.report, opened.calendar.time_zone)
+        if overruled:
+            _note(opened, trained.version, overruled)
+            result["despite_health"] = overruled
+            lines += [f"Trained despite data health: {overruled['despite_health']}"]
         if promoting:
             promotion = _promoted(opened, trained.version, force=False)
             result["promotion"] = asdict(promotion)
@@ -165,15 +171,48 @@ def train(
     _tell(result, as_json=as_json, lines=lines)
 
 
-def _stopped(opened: Opened) -> tuple[str, ...]:
-    """Return what the newest check of the data found that stops a training."""
-    from sqlalchemy.orm import Session
+def _trained(
+    opened: Opened, moment: dt.datetime, *, seed: int, blocking: tuple[str, ...]
+) -> Trained:
+    from features import labels
+    from training import pipeline
 
-    from crm_core.health import queries
+    with opened.steps.step("Train win-rate"):
+        return pipeline.train_win_rate(
+            settings=opened.settings,
+            mlflow_url=opened.urls["mlflow"],
+            feast_url=opened.urls["feast"],
+            outcomes=labels.outcomes(opened.engine, known_at=moment),
+            as_of=moment,
+            seed=seed,
+            blocking=blocking,
+        )
 
-    with Session(opened.engine) as session:
-        found = queries.blocking(session, "training", as_of=opened.now)
-        return tuple(queries.sentence(each) for each in found)
+
+def _stopping(opened: Opened) -> tuple[str, ...]:
+    """Run the rules of data health; return, in sentences, what stops a training."""
+    from serving import data_health
+
+    with opened.steps.step("Check the data"):
+        return data_health.stopping_training(opened.engine, now=opened.now)
+
+
+def _reason(given: str, failing: tuple[str, ...]) -> dict[str, str] | None:
+    """Return what is kept of training despite failing rules, None where none fails.
+
+    Raises NoReason.
+    """
+    if not given.strip():
+        raise NoReason("Say why to train despite data health: --despite-health REASON.")
+    if not failing:
+        return None
+    return {"despite_health": given.strip()[:1000], "health_findings": "; ".join(failing)[:4000]}
+
+
+def _note(opened: Opened, version: str, tags: dict[str, str]) -> None:
+    from training import pipeline
+
+    pipeline.note(mlflow_url=opened.urls["mlflow"], version=version, tags=tags)
 
 
 def _promoted(opened: Opened, version: str | None, *, force: bool) -> Promotion:
