@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
+from crm_core.audit import operations as audit
 from crm_core.database import transaction
 from crm_core.errors import CrmError
 from crm_core.imports.models import ImportBatch, ImportRejection
@@ -148,10 +149,16 @@ def commit(
     mapping: str | None,
     tracker: Tracker,
 ) -> None:
-    """Say "committed", in the transaction that writes what the batch imports."""
+    """Say "committed", in the transaction that writes what the batch imports. It is audited."""
     batch = _tell_report(session, running, report, mapping, "committed")
     batch.tracked = tracker.columns()
     session.flush()
+    audit.record(
+        session, actor=batch.started_by, action="commit", table="import_batches",
+        record_id=str(batch.id), occurred_at=report.recorded_at, channel="import", address=None,
+        changes={"status": ("running", "committed"), "source": (None, report.source),
+                 "digest": (None, report.digest), "changed": (None, report.changed)},
+    )  # fmt: skip
 
 
 def check(session: Session, running: Running, report: ImportReport, mapping: str | None) -> None:

@@ -51,8 +51,10 @@ class TestTheApi:
         assert one(engine, "select count(*) from accounts where id = 'n1'") == 0
         actions = one(engine, "select string_agg(action, ', ' order by id) from audit_log "
                               "where table_name = 'import_batches'")  # fmt: skip
-        assert actions == "import, ask for roll back, roll back"
-        assert one(engine, "select actor from audit_log where action = 'roll back'") == "admin"
+        assert actions == "import, commit, ask for roll back, roll back"
+        for action in ("commit", "roll back"):
+            actor = f"select actor from audit_log where action = '{action}'"
+            assert one(engine, actor) == "admin"
 
     def test_refuses_what_is_no_file_of_a_table(self, signed_in):
         client = signed_in("admin")

@@ -52,6 +52,17 @@ def base(engine, tmp_path):
     return number
 
 
+def test_a_batch_leaves_one_row_in_the_audit_log(engine, base):
+    with transaction(engine) as session:
+        found = session.execute(text(
+            "select channel, action, record_id, changes->'status' from audit_log"
+            " where table_name = 'import_batches'"
+        )).all()  # fmt: skip
+    assert [tuple(row) for row in found] == [
+        ("import", "commit", str(base), ["running", "committed"])
+    ]
+
+
 class TestAWholeCompany:
     def test_leaves_an_empty_store_as_it_was(self, engine, company):
         before = dump(engine)
