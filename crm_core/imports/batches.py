@@ -22,11 +22,11 @@ from sqlalchemy.orm import Session
 from crm_core.audit import operations as audit
 from crm_core.database import transaction
 from crm_core.errors import CrmError
+from crm_core.imports import tracking
 from crm_core.imports.models import ImportBatch, ImportRejection
 from crm_core.imports.report import ImportReport
 from crm_core.imports.staging import Stage
 from crm_core.imports.states import KILLED, RUNNING, NoBatch, WrongState
-from crm_core.imports.tracking import Tracker
 
 LOCK = 7_230_001
 """Key of the advisory lock that lets one import or rollback write at a time."""
@@ -147,11 +147,10 @@ def commit(
     running: Running,
     report: ImportReport,
     mapping: str | None,
-    tracker: Tracker,
 ) -> None:
     """Say "committed", in the transaction that writes what the batch imports. It is audited."""
     batch = _tell_report(session, running, report, mapping, "committed")
-    batch.tracked = tracker.columns()
+    batch.tracked = tracking.columns(session)
     session.flush()
     audit.record(
         session, actor=batch.started_by, action="commit", table="import_batches",

@@ -281,7 +281,8 @@ class _Run:
     def write(self, session: Session) -> ImportReport:
         """Judge and write every table, keep the batch, and return the report."""
         session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": LOCK})
-        tracker = self._tracker(session)
+        number = self.running.id if self.running else 0
+        tracker = Tracker.start(session, number, recorded_at=self.recorded_at)
         if self.choice.since is not None:
             self.edited_here = cutover.edited_here(session, self.choice.since)
         self.company.ensure(session, tracker)
@@ -315,10 +316,6 @@ class _Run:
         )
         self._know_custom_fields(session, compiled, kinds, tracker)
         return self._finish(session, compiled, stages, derived, already is not None)
-
-    def _tracker(self, session: Session) -> Tracker:
-        batch = self.running.id if self.running else 0
-        return Tracker.start(session, batch, recorded_at=self.recorded_at)
 
     def _is_present(self, spec: TableSpec) -> bool:
         needed = {spec.source, *(join.file for join in spec.join)}
@@ -382,8 +379,7 @@ class _Run:
             if already and report.changed == 0 and not self.is_queued:
                 batches.forget(session, self.running)
             else:
-                tracker = stages[0].tracker if stages else self._tracker(session)
-                batches.commit(session, self.running, report, self.mapping_name, tracker)
+                batches.commit(session, self.running, report, self.mapping_name)
                 batches.keep_rejections(session, self.running, stages, self._label)
         return report
 

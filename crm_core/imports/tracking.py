@@ -72,6 +72,11 @@ def shapes(session: Session) -> dict[str, Shape]:
     }
 
 
+def columns(session: Session) -> dict[str, list[str]]:
+    """Return which columns of each table the fingerprints of a batch cover."""
+    return {name: list(shape.columns) for name, shape in shapes(session).items()}
+
+
 def then(session: Session, batch: int, tracked: dict[str, list[str]]) -> dict[str, Shape]:
     """Return the tables with those columns that a batch's fingerprints cover. Raises WrongState."""
     found = {}
@@ -198,7 +203,3 @@ class Tracker:
             f"as island from {EVENTS} where sequence > {self.events_before} "
             "and xmin = pg_current_xact_id()::xid) ours group by island",
         )
-
-    def columns(self) -> dict[str, list[str]]:
-        """Return which columns of each table the fingerprints cover."""
-        return {name: list(shape.columns) for name, shape in self.shapes.items()}
