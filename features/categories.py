@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.account_states import TEXTS
 from features.deal import Columns, take
 from features.definitions import CATEGORIES
 from features.engagement import first_seen_codes
@@ -30,7 +31,6 @@ from features.timeline import Timeline
 MOST_VALUES = 64
 """Values of a category told apart by its code; later ones share the last code."""
 _MOST_GROUPS = 1_000_000
-_ACCOUNT = ("industry", "region", "country", "tier")
 _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}")
 
 
@@ -63,11 +63,12 @@ def _from_deals(history: History, label: pd.Series) -> Values:
 
 def standard(history: History) -> dict[str, Values]:
     """Return the categories every deal may have, those without any value left out."""
-    deals, accounts = history.deals, history.facts.accounts
+    deals = history.deals
     found = {name: _from_deals(history, deals[name]) for name in ("source", "pipeline")}
     found["campaign"] = _from_deals(history, deals["campaign_id"])
-    for name in _ACCOUNT:
-        found[name] = _from_deals(history, _pick(accounts[name], history.account))
+    for name in TEXTS:
+        line, row = _account_line(history)
+        found[name] = _values(line, _pick(history.account_states.table[name], row))
     line, product = history.events("product_id")
     found["product"] = _values(line, product)
     families = history.facts.products
@@ -103,15 +104,26 @@ def own_fields(history: History) -> dict[str, tuple[Timeline, pd.Series]]:
     return {**fields, **_account_fields(history)}
 
 
+def _account_line(history: History) -> tuple[Timeline, Ints]:
+    """Return when each deal's account took on which state, as known of the deal; its rows."""
+    return history.once("account line", lambda: _states_of_deals(history))
+
+
+def _states_of_deals(history: History) -> tuple[Timeline, Ints]:
+    deal, since, row = history.account_states.of_deals(history.account, history.known)
+    occurred = np.where(since > history.known[deal], since, history.created[deal])
+    line = Timeline(deal, occurred, since, owners=len(history))
+    return line, row[line.order]
+
+
 def _account_fields(history: History) -> dict[str, tuple[Timeline, pd.Series]]:
-    documents = [json.loads(each) if each else {} for each in history.facts.accounts["custom"]]
-    everyone = np.arange(len(history), dtype=np.int64)
-    line = Timeline(everyone, history.created, history.known, owners=len(history))
+    states = history.account_states.table
+    documents = [json.loads(each) if each else {} for each in states["custom"]]
+    line, row = _account_line(history)
     fields = {}
     for name in sorted({name for document in documents for name in document}):
-        of_account = pd.Series([document.get(name) for document in documents], dtype=object)
-        series = _pick(of_account, history.account)
-        fields[f"account_{name}"] = (line, series.iloc[line.order].reset_index(drop=True))
+        of_state = pd.Series([document.get(name) for document in documents], dtype=object)
+        fields[f"account_{name}"] = (line, _pick(of_state, row))
     return fields
 
 

@@ -13,6 +13,7 @@ features are float64; what is not known is NaN and never 0.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from crm_core.errors import NotFound
 from features.definitions_context import ACCOUNT, CALENDAR, ENGAGEMENT, PEOPLE, REP
@@ -58,6 +59,9 @@ CATEGORIES: dict[str, tuple[str, str, str]] = {
     "tier": ("account", "Tier", "客户级别"),
 }
 """The categories every deal may have: group, English and Chinese name."""
+
+UNDATED = ("product_family",)
+"""Categories read as they are today: a product that changes its family changes it for ever."""
 
 ACTIVITY_WORDS = {
     "call": ("call", "通话", "客户来电", "致电客户"),
@@ -142,13 +146,14 @@ def _custom(name: str, unit: Unit, group: str, en: str, zh: str) -> Feature:
 
 def _category(name: str, stem: str, ending: str, field: OwnField | None) -> Feature:
     group, en, zh = CATEGORIES[stem] if stem in CATEGORIES else _custom_words(stem, field)
+    undated = stem in UNDATED
     if ending == "code":
-        return _custom(name, "code", group, en, zh)
+        return replace(_custom(name, "code", group, en, zh), undated=undated)
     return Feature(
         name, group, "log_odds", f"{en}: record", f"{zh}的历史赢单情况",
         f"Deals with the same {_literal(en[:1].lower() + en[1:])} had {{value}} times the average "
         "odds",
-        f"{_literal(zh)}相同的商机赢单几率是平均的 {{value}} 倍",
+        f"{_literal(zh)}相同的商机赢单几率是平均的 {{value}} 倍", undated=undated,
     )  # fmt: skip
 
 

@@ -108,6 +108,7 @@ PEOPLE = (
     Feature(
         "senior_share", "people", "share", "Share of senior contacts", "高层联系人占比",
         "{value} of the contacts are directors or above", "{value} 的联系人为总监及以上",
+        undated=True,
         zero_en="No director or above takes part", zero_zh="没有总监及以上的联系人",
     ),
     Feature(
@@ -148,6 +149,7 @@ ACCOUNT = (
     Feature(
         "account_tenure_days", "account", "days", "Days since the account was created",
         "客户建档天数", "The account is known for {value} days", "客户建档 {value} 天",
+        undated=True,
     ),
     Feature(
         "orders_12m", "account", "count", "Orders in 12 months", "12 个月内订单数",
@@ -190,6 +192,7 @@ REP = (
     Feature(
         "rep_tenure_days", "rep", "days", "The owner's days in the company", "负责人入职天数",
         "The owner joined {value} days ago", "负责人入职 {value} 天",
+        undated=True,
     ),
 )  # fmt: skip
 

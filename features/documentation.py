@@ -21,6 +21,13 @@ fields, `done_KIND_DIRECTION_RESULT_count` and `…_days` for the 20 kinds of ac
 deals have, `entered_STAGE_count` and `…_days` for stages. The model for coaching leaves out the
 owner's belief.
 
+Stage, amount, dates, owner and own fields of a deal are replayed from its events, an account's
+industry, region, country, tier, size, revenue and own fields from the former values that the
+store keeps of every changed record. Before the first change an account counts as what it was
+first known as. *Today's* marks the few that rest on a value as it is today (a contact's
+seniority, a product's family, when an account was created and a person hired): a training
+suspects leakage in them at AUC 0.80 already, in others at 0.90.
+
 The hour, weekday and month of creation and the number of the company's deals are left out on
 purpose: on a log of months they only tell the date, which does not extrapolate (bpic2012, split
 by time inside the training period: log loss 0.660 with them, 0.622 without).
@@ -36,8 +43,8 @@ def page() -> str:
             rows = "\n".join(_row(each) for each in members)
             parts.append(
                 f"## {group.en} · {group.zh}\n\n"
-                "| column | meaning | 含义 | unit | may only | said as |\n"
-                f"|---|---|---|---|---|---|\n{rows}\n"
+                "| column | meaning | 含义 | unit | may only | today's | said as |\n"
+                f"|---|---|---|---|---|---|---|\n{rows}\n"
             )
     return "\n".join(parts)
 
@@ -46,7 +53,7 @@ def _row(each: Feature) -> str:
     said = each.fact_en.format(value="…")
     return (
         f"| `{each.name}` | {each.en} | {each.zh} | {each.unit.replace('_', ' ')} "
-        f"| {_SIGNS[each.monotone]} | {said} |"
+        f"| {_SIGNS[each.monotone]} | {'yes' if each.undated else ''} | {said} |"
     )
 
 

@@ -42,7 +42,9 @@ class Facts:
     new_value. ``activities``: id, opportunity_id, kind, occurred_at, recorded_at, user_id,
     contact_id, direction, duration_minutes, outcome. ``opportunity_contacts``: opportunity_id,
     contact_id, role, added_at. ``contacts``: id, seniority. ``accounts``: id, created_at,
-    industry, region, country, tier, employees, annual_revenue, custom. ``orders``: id,
+    industry, region, country, tier, employees, annual_revenue, custom: as they are now.
+    ``account_changes``: account_id, occurred_at, recorded_at, sequence, changes (a JSON text;
+    the first of an account is its whole first state). ``orders``: id,
     account_id, ordered_at, recorded_at, status. ``users``: id, hired_at. ``products``: id,
     family. ``stages``: pipeline, stage, position, kind. ``fx_rates``: base, quote, valid_at,
     rate. ``custom_fields``: table_name, name, kind, label_en, label_zh of the company's own
@@ -62,6 +64,7 @@ class Facts:
     stages: pd.DataFrame
     fx_rates: pd.DataFrame
     custom_fields: pd.DataFrame
+    account_changes: pd.DataFrame
 
 
 @dataclass(frozen=True, slots=True)

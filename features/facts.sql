@@ -44,6 +44,18 @@ select id, (extract(epoch from created_at) * 1000000)::bigint as created_at,
        annual_revenue_minor::float8 as annual_revenue, custom::text as custom
 from accounts
 
+-- table: account_changes
+-- the first change holds what the account was before any: it is needed whenever it was written
+select key as account_id,
+       (extract(epoch from occurred_at) * 1000000)::bigint as occurred_at,
+       (extract(epoch from recorded_at) * 1000000)::bigint as recorded_at,
+       sequence, changes::text as changes
+from (
+    select *, row_number() over (partition by key order by sequence) as place
+    from record_events where table_name = 'accounts' and changes <> '{}'
+) e
+where place = 1 or (occurred_at <= %(as_of)s and recorded_at <= %(as_of)s)
+
 -- table: orders
 select id, account_id,
        (extract(epoch from ordered_on::timestamp at time zone %(zone)s) * 1000000)::bigint

@@ -58,6 +58,8 @@ class Feature:
 
     ``monotone`` is +1 or -1 where more of it may only raise or lower the probability, else 0.
     ``belief`` marks what a person entered as opinion; the model for coaching leaves it out.
+    ``undated`` marks what rests on a value as it is today, because no history of it is read:
+    whoever trains must trust it less (``training.leakage``).
     ``fact_en`` and ``fact_zh`` state the fact with the slot ``{value}``; ``zero_*`` states it
     when the value is 0 and ``missing_*`` when it is not known (empty: no sentence).
     """
@@ -71,6 +73,7 @@ class Feature:
     fact_zh: str
     monotone: int = 0
     belief: bool = False
+    undated: bool = False
     zero_en: str = ""
     zero_zh: str = ""
     missing_en: str = ""

@@ -14,6 +14,7 @@ from typing import TypeVar, cast
 import numpy as np
 import pandas as pd
 
+from features.account_states import AccountStates, build
 from features.fact_tables import MISSING, SECOND, Bools, Facts, Floats, Ints, Pairs
 from features.timeline import Ladder, Timeline, superseded
 
@@ -106,6 +107,11 @@ class History:
 
     def __len__(self) -> int:
         return len(self.deals)
+
+    @cached_property
+    def account_states(self) -> AccountStates:
+        """What the accounts were known to be, over time."""
+        return build(self.facts)
 
     @cached_property
     def stages(self) -> Stages:

@@ -16,21 +16,26 @@ YEAR = 365 * DAY
 
 def account(history: History, pairs: Pairs, rates: Rates) -> Columns:
     """Return the record with the account, shrunk to its industry's, and what it is."""
-    table = history.facts.accounts
     code = history.account[pairs.deal]
-    ends = history.endings
-    industry_of = history.once("industries", lambda: np.append(_codes(table["industry"]), -1))
+    ends, states = history.endings, history.account_states
+    row = states.row_at(code, pairs.at)
+    industry_of = history.once(
+        "industries", lambda: np.append(_codes(states.table["industry"]), -1)
+    )
     by_industry, _ = rates.theta(
         "account industry",
-        lambda: (ends, industry_of[history.account[ends.deal]]),
-        industry_of[code],
+        lambda: (
+            ends,
+            industry_of[states.row_at(history.account[ends.deal], ends.counted)],
+        ),
+        industry_of[row],
         parent=rates.company,
     )
     parent = np.where(np.isnan(by_industry), rates.company, by_industry)
     theta, closed = rates.theta(
         "account", lambda: (ends, history.account[ends.deal]), code, parent=parent
     )
-    created = np.append(table["created_at"].to_numpy(np.int64), MISSING)[code]
+    created = np.append(history.facts.accounts["created_at"].to_numpy(np.int64), MISSING)[code]
     created = np.where(created > pairs.at, MISSING, created)
     return {
         "account_lift": rates.lift(theta),
@@ -38,8 +43,8 @@ def account(history: History, pairs: Pairs, rates: Rates) -> Columns:
         "account_open_deals": np.where(code < 0, np.nan, _open_of_account(history, pairs, code)),
         "account_tenure_days": days_between(pairs.at, created),
         **_orders(history, pairs, code),
-        "account_employees": np.log1p(take(table["employees"].to_numpy(np.float64), code)),
-        "account_revenue": np.log1p(take(table["annual_revenue"].to_numpy(np.float64), code)),
+        "account_employees": np.log1p(take(states.numbers("employees"), row)),
+        "account_revenue": np.log1p(take(states.numbers("annual_revenue"), row)),
     }
 
 

@@ -43,3 +43,15 @@ def groups(names: tuple[str, ...]) -> dict[str, str]:
         except UnknownFeature:
             found[name] = OTHER
     return found
+
+
+def undated(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns whose values are as of today and not as of their row."""
+    found = []
+    for name in names:
+        try:
+            if feature(name).undated:
+                found.append(name)
+        except UnknownFeature:
+            continue
+    return tuple(found)

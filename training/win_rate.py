@@ -170,7 +170,7 @@ class _Run:
 
     def full(self) -> TrainedModel:
         """Return the chosen model, or the base rate if nothing beats it beyond noise."""
-        leaks = leakage.feature_leaks(self.data)
+        leaks = leakage.feature_leaks(self.data, undated=columns.undated(self.data.features))
         found = self._find()
         leaks += leakage.model_leak(_auc(found.window))
         bundle = self._fitted(found) if found.better else self._base_rate(found)

@@ -29,6 +29,7 @@ _COLUMNS = {
     "stages": "pipeline stage position kind",
     "fx_rates": "base quote valid_at rate",
     "custom_fields": "table_name name kind label_en label_zh",
+    "account_changes": "account_id occurred_at recorded_at sequence changes",
 }  # fmt: skip
 _WHOLE = ("_at", "position", "sequence")
 _REAL = ("duration_minutes", "employees", "annual_revenue", "rate")
@@ -81,10 +82,33 @@ def a_history(seed: int, *, deals: int = 8, days: int = 60) -> Facts:
         }
         for each in accounts
     ]  # fmt: skip
+    for number in range(4):
+        _a_change(tables, random.choice(accounts), number, random, moment, late)
     sequence = iter(range(10**6))
     for number in range(deals):
         _a_deal(tables, f"d{number}", random, moment, late, sequence, users, accounts)
     return facts(**tables)
+
+
+def _a_change(tables, account, number, random, moment, late) -> None:
+    """Let an account change its attributes, as the store keeps it: former values first."""
+    row = next(each for each in tables["accounts"] if each["id"] == account)
+    stored = {name: row[name] for name in ("industry", "employees") if name in row}
+    began = {"account_id": account, "occurred_at": row["created_at"], "sequence": number * 2}
+    if not any(each["account_id"] == account for each in tables["account_changes"]):
+        first = json.dumps({**stored, "custom": json.loads(row["custom"])})
+        tables["account_changes"].append(
+            {**began, "recorded_at": row["created_at"], "changes": first}
+        )
+    at = moment()
+    new = {"industry": str(random.choice(["x", "y", "z"])), "employees": int(number) * 10}
+    tables["account_changes"].append(
+        {
+            "account_id": account, "occurred_at": at, "recorded_at": late(at),
+            "sequence": number * 2 + 1, "changes": json.dumps({**new, "custom": {"x_score": 9}}),
+        }
+    )  # fmt: skip
+    row.update(new, custom=json.dumps({"x_score": 9}))
 
 
 def _a_deal(tables, deal, random, moment, late, sequence, users, accounts) -> None:
@@ -151,11 +175,28 @@ def known_at(given: Facts, moment: int) -> Facts:
         visible = np.all([table[clock].to_numpy() <= moment for clock in clocks], axis=0)
         return table[visible].reset_index(drop=True)
 
+    changes = given.account_changes
+    early = kept(changes, "occurred_at", "recorded_at")
+    first = changes[~changes["account_id"].duplicated()]  # written before the first change
+    both = pd.concat([first, early]).drop_duplicates(["account_id", "sequence"])
     return replace(
         given,
+        account_changes=both.reset_index(drop=True),
+        accounts=_accounts_at(given.accounts, both),
         opportunities=kept(given.opportunities, "created_at", "recorded_at"),
         events=kept(given.events, "occurred_at", "recorded_at"),
         activities=kept(given.activities, "occurred_at", "recorded_at"),
         opportunity_contacts=kept(given.opportunity_contacts, "added_at"),
         orders=kept(given.orders, "ordered_at", "recorded_at"),
     )
+
+
+def _accounts_at(accounts: pd.DataFrame, changes: pd.DataFrame) -> pd.DataFrame:
+    """The accounts' rows as the store held them when it knew only these changes."""
+    held = accounts.copy()
+    order = changes.sort_values(["occurred_at", "recorded_at", "sequence"])
+    for change in order.itertuples():
+        row = held.index[held["id"] == change.account_id]
+        for name, value in json.loads(change.changes).items():
+            held.loc[row, name] = json.dumps(value) if name == "custom" else value
+    return held

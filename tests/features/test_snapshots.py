@@ -124,6 +124,11 @@ class TestABuild:
             factories.an_opportunity(
                 session, created_at=CUT - 50 * DAY, recorded_at=CUT + DAY, source="late source"
             )
+            # the trigger keeps what the accounts were before
+            session.execute(
+                text("update accounts set industry = 'glass', employees = 7, custom = :own"),
+                {"own": '{"x_late": true}'},
+            )
         again = snapshots.build(
             filled, as_of=CUT, recorded_at=CUT + 30 * DAY, settings=settings, progress=None,
             feast_url=feast_url,

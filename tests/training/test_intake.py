@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from made_frames import pipeline, week
 
+from training.columns import undated
 from training.intake import admit
+from training.leakage import feature_leaks
 from training.reports import card
 from training.win_rate import train
 
@@ -44,3 +47,20 @@ class TestAnIntake:
         assert sentences
         assert [each["sentence"] for each in report.as_json()["left_out"]] == sentences
         assert all(f"- {sentence}" in card(report) for sentence in sentences)
+
+
+class TestAFeatureAsOfToday:
+    """Its value may have been entered when the deal ended: less is needed to suspect it."""
+
+    def test_is_suspected_earlier_than_one_as_of_its_row(self):
+        frame, outcomes = pipeline(deals=1500, seed=4)
+        won = outcomes.set_index("entity_id")["outcome"].reindex(frame["entity_id"]) == "won"
+        noise = np.random.default_rng(2).normal(size=len(frame))
+        weak = admit(
+            frame.assign(senior_share=won.to_numpy() + 0.68 * noise), outcomes, as_of=CUT
+        ).data  # AUC of about 0.85 alone
+        assert undated(weak.features) == ("senior_share",)
+        assert feature_leaks(weak) == ()
+        (found,) = feature_leaks(weak, undated=undated(weak.features))
+        assert found.what == "feature senior_share"
+        assert found.limit < 0.9
