@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from crm_core import exchange
 from crm_core.database import run
-from crm_core.imports import hierarchies, loading, merged, plausibility, staging
+from crm_core.imports import custom_rules, hierarchies, loading, merged, plausibility, staging
 from crm_core.imports.company import Company
 from crm_core.imports.compiling import Compiled
 from crm_core.imports.mapping import Mapping
@@ -136,6 +136,7 @@ def _stage(
     )
     merged.redirect(session, stage)
     staging.settle_duplicates(session, stage)
+    custom_rules.check(session, stage)
     return stage
 
 

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import InvalidOperation
 from typing import Any
 
 from sqlalchemy import func, select
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from crm_core import exchange
 from crm_core.errors import Conflict, Invalid
+from crm_core.imports import custom_rules
 from crm_core.imports.models import CustomField
 from crm_core.people import permissions
 from crm_core.people.models import ROLES
@@ -30,7 +31,6 @@ KINDS = ("number", "date", "boolean", "category", "text")
 _UNKNOWN = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NAME = re.compile(r"x_[a-z0-9_]{1,60}")
 _LONGEST_PATTERN = 200
-_LONGEST_VALUE = 2_000
 Reject = Callable[[str | None, str], None]
 
 
@@ -158,7 +158,7 @@ def _check_rules(kind: str, rules: Rules) -> None:
     if bounds and kind not in ("number", "date"):
         raise DefinitionInvalid("Only a number or a date has a minimum and a maximum.")
     try:
-        typed = [_comparable(kind, bound) for bound in bounds]
+        typed = [custom_rules.comparable(kind, bound) for bound in bounds]
     except (ValueError, InvalidOperation) as error:
         raise DefinitionInvalid(f"A bound of a {kind} must itself be a {kind}.") from error
     if len(typed) == 2 and typed[0] > typed[1]:
@@ -186,10 +186,6 @@ def _plain_pattern(pattern: str) -> None:
         raise DefinitionInvalid(
             "The pattern repeats a repetition or refers back; write it without."
         )
-
-
-def _comparable(kind: str, value: str) -> Any:  # noqa: ANN401 - a number or a day
-    return Decimal(value) if kind == "number" else dt.date.fromisoformat(value)
 
 
 def check(session: Session, table: Shape, given: Sequence[tuple[Record, Reject]]) -> dict[str, str]:
@@ -231,27 +227,6 @@ def _check_value(
         if rules.get("required"):
             reject(name, f"{name} must not be empty")
         return
-    if len(text) > _LONGEST_VALUE:
-        reject(name, f"{name} is longer than {_LONGEST_VALUE} characters")
-        return
-    options = rules.get("options")
-    if options is not None and text not in options:
-        reject(name, f"{name} is not one of {', '.join(options)}")
-    pattern = rules.get("pattern")
-    if pattern is not None and not re.fullmatch(pattern, text):
-        reject(name, f"{name} does not look like {pattern}")
-    _check_bounds(name, kind, text, rules, reject)
-
-
-def _check_bounds(name: str, kind: str, text: str, rules: dict[str, Any], reject: Reject) -> None:
-    low, high = rules.get("minimum"), rules.get("maximum")
-    if low is None and high is None:
-        return
-    try:
-        given = _comparable(kind, text)
-    except (ValueError, InvalidOperation):
-        return  # the reading of the row says what it should be
-    if low is not None and given < _comparable(kind, low):
-        reject(name, f"{name} is below {low}")
-    if high is not None and given > _comparable(kind, high):
-        reject(name, f"{name} is above {high}")
+    reason = custom_rules.broken(name, kind, text, rules)
+    if reason is not None:
+        reject(name, reason)
