@@ -236,6 +236,7 @@ def with_hindsight(
         return view
     zone = scoring.zone_of(session)
     until = view.past_scores[0].as_of if view.past_scores else view.facts.closed_at or now
+    until = min(until, models.current.trained_as_of)  # later it is no hindsight, nor was it said
     told = scoring.score_moments(
         session,
         opportunity_id=view.facts.id,
