@@ -1,8 +1,8 @@
 """A promoted model as two files that need no pickle: ``model.txt`` (LightGBM) and ``bundle.json``.
 
-The server loads this with NumPy and LightGBM's compiled library alone. A bundle whose format it does not know or
-whose trees do not match their hash is refused. Every score is explained, and every explanation
-is checked to add up to the score it explains before it leaves.
+The server loads this with NumPy and LightGBM's compiled library alone. A bundle whose format it
+does not know or whose trees do not match their hash is refused. Every score is explained, and
+every explanation is checked to add up to the score it explains before it leaves.
 """
 
 from __future__ import annotations
