@@ -20,6 +20,8 @@ from serving.leases import SCHEMA
 LOG = logging.getLogger(__name__)
 MOST_ATTEMPTS = 5
 """Attempts at one job, those counted that ended with their worker."""
+_FORGOTTEN_SECONDS = 600.0
+"""A worker is shown as silent for so long; then it is forgotten."""
 _PREPARING = 7_246_913_002  # any number of ours: two programs must not install the queue at once
 
 _MINE = """
@@ -85,6 +87,7 @@ class FencedManager(JobManager):
                 await self.finish_job(job, Status.FAILED, delete_job=False)
             else:
                 await self.retry_job(job)
+        await self.prune_stalled_workers(max(seconds_since_heartbeat, _FORGOTTEN_SECONDS))
 
 
 def _attempt(job: Job) -> dict[str, object]:

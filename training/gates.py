@@ -154,7 +154,7 @@ def _against_champion(
     if served is None:
         note = (
             f"Not compared with version {champion.version}: too few later deals that it had not "
-            "seen, or its features have changed. Promoted as a refit."
+            "seen, or its features have changed. It passes as a refit."
         )
         return [], [note], None
     y, weight, deal = window.y[unseen], window.weight[unseen], window.deal[unseen]
