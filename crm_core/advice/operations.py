@@ -113,10 +113,14 @@ def _said(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _said_before(session: Session, rows: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
-    asked = func.unnest(
-        cast([row["opportunity_id"] for row in rows], ARRAY(Text)),
-        cast([row["as_of"] for row in rows], ARRAY(DateTime(timezone=True))),
-    ).table_valued("id", "at", name="asked").render_derived()
+    asked = (
+        func.unnest(
+            cast([row["opportunity_id"] for row in rows], ARRAY(Text)),
+            cast([row["as_of"] for row in rows], ARRAY(DateTime(timezone=True))),
+        )
+        .table_valued("id", "at", name="asked")
+        .render_derived()
+    )
     found = session.execute(
         select(
             Prediction.opportunity_id, Prediction.model, Prediction.model_version, Prediction.as_of
