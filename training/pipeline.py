@@ -183,6 +183,11 @@ def rollback_win_rate(*, settings: Settings, mlflow_url: str) -> str:
     return state.version
 
 
+def trained_cuts(*, mlflow_url: str) -> list[dt.datetime]:
+    """Return the cuts of all registered versions: their features must stay."""
+    return registry.cuts(mlflow_url)
+
+
 def versions(*, mlflow_url: str) -> list[dict[str, Any]]:
     """Return the trained versions, newest first, with scores, decisions and aliases."""
     return registry.versions(mlflow_url)

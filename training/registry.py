@@ -6,6 +6,7 @@ so that ``mlflow models serve`` works and nothing that is loaded can run foreign
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import logging
 import subprocess
@@ -41,6 +42,7 @@ logging.getLogger("mlflow").setLevel(logging.WARNING)
 MODEL = "win_rate"
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 FINDINGS = "findings"
+_MOST_VERSIONS = 10_000
 _PACKAGES = ("winward", "lightgbm", "numpy", "mlflow")
 _SERVED_CODE = '''"""A win-rate bundle behind MLflow: loaded from text, scored with its reasons."""
 
@@ -309,6 +311,17 @@ def note(url: str, *, version: str, tags: dict[str, str]) -> None:
     client = _client(url)
     for name, value in tags.items():
         client.set_model_version_tag(MODEL, version, name, value)
+
+
+def cuts(url: str) -> list[dt.datetime]:
+    """Return the cut that each registered version was trained at.
+
+    Raises what MLflow raises when it cannot be asked: an empty answer must mean no version.
+    """
+    client = _client(url)
+    found = client.search_model_versions(f"name='{MODEL}'", max_results=_MOST_VERSIONS)
+    runs = [client.get_run(each.run_id) for each in found]
+    return [dt.datetime.fromisoformat(run.data.tags["as_of"]) for run in runs]
 
 
 def versions(url: str) -> list[dict[str, Any]]:

@@ -128,7 +128,24 @@ def build(as_of: str | None = AS_OF, as_json: bool = AS_JSON) -> None:
                 progress=advance,
                 feast_url=opened.urls["feast"],
             )
-    _tell(report.as_json(), as_json=as_json, lines=wording.build(report, opened.calendar.time_zone))
+        gone = _pruned(opened)
+    result = {**report.as_json(), "builds_removed": gone}
+    lines = wording.build(report, opened.calendar.time_zone)
+    if gone:
+        lines.append(f"Removed older builds that no model rests on: {gone}.")
+    _tell(result, as_json=as_json, lines=lines)
+
+
+def _pruned(opened: Opened) -> int:
+    """Remove old builds and return how many; models are asked only when there are too many."""
+    from features import builds, pruning
+
+    if len(builds.builds(opened.settings)) <= pruning.KEPT:
+        return 0
+    from training import pipeline
+
+    trained = pipeline.trained_cuts(mlflow_url=opened.urls["mlflow"])
+    return len(pruning.prune(opened.settings, trained_at=trained))
 
 
 def train(

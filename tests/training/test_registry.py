@@ -95,6 +95,13 @@ class TestAVersion:
             "report.json", "card.md", "features.json", "reliability.svg", "window.npz",
         }  # fmt: skip
 
+    def test_tells_the_cut_whose_features_it_read(self, registry, mlflow_url, shared_home, trained):
+        before = len(registry.cuts(mlflow_url))
+        registry.register(trained, url=mlflow_url, settings=shared_home)
+        cuts = registry.cuts(mlflow_url)
+        assert len(cuts) == before + 1
+        assert trained.report.as_of in {cut.isoformat() for cut in cuts}
+
     def test_that_does_not_exist_is_named(self, registry, mlflow_url, shared_home):
         registry.prepare(mlflow_url, settings=shared_home)
         with pytest.raises(registry.UnknownVersion, match="no version 999"):
