@@ -9,9 +9,15 @@ NAMES = {
     "import": "rows per second of an import against COPY of the same rows",
     "features": "a feature build against the same SQL in DuckDB",
     "scores": "explained scores in a batch against bare LightGBM pred_contrib",
+    "asof": "the point-in-time join of features against DuckDB's ASOF JOIN",
     "http": "one explained score over HTTP against mlflow models serve",
 }
-MODULES = {"import": "import_rows", "features": "feature_build", "scores": "batch_scores"}
+MODULES = {
+    "import": "import_rows",
+    "features": "feature_build",
+    "scores": "batch_scores",
+    "asof": "asof_join",
+}
 
 
 def main(arguments: list[str]) -> int:
