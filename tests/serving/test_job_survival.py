@@ -88,14 +88,13 @@ class TestTwoWorkers:
     def workers(self, queue, engine, tmp_path):
         """Two workers that wait for jobs, ended after the test."""
         started = [_start_worker(queue, tmp_path) for _ in range(2)]
-        _wait_for_workers(engine, 2)  # before, a signal would just end the process
-        yield started
-        for worker in started:
-            if worker.poll() is None:
-                worker.send_signal(signal.SIGCONT)
-                worker.send_signal(signal.SIGTERM)
-        for worker in started:
-            worker.wait(20)
+        try:
+            _wait_for_workers(engine, 2)  # before, a signal would just end the process
+            yield started
+        finally:
+            for worker in started:
+                worker.kill()  # a stopped one too
+                worker.wait()
 
     def _begun_by(self, engine, workers):
         """Return the worker that has the job, and the other."""
