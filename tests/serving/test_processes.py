@@ -287,7 +287,9 @@ class TestPages:
     def test_show_every_kind_of_alert_task_request_and_rule(self, ops, signed_in, engine, lang):
         from crm_core.processes import alerts
 
-        words = {"count": 2, "deals": [{"id": "d", "name": "<b>"}], "title": "t", "by": "b",
+        words = {"version": "2", "serving": "1", "gain": None, "low": None, "high": None,
+                 "promoted": False, "allowed": True, "reasons": "calibration",
+                 "count": 2, "deals": [{"id": "d", "name": "<b>"}], "title": "t", "by": "b",
                  "state": "approved", "lead": "l", "reason": "no_rule", "text": "x"}  # fmt: skip
         with transaction(engine) as session:
             for kind in alerts.KINDS:
