@@ -16,7 +16,7 @@ from crm_core.imports.report import Finding
 from crm_core.imports.scratch import Progress, Scratch, literal, quoted
 from crm_core.imports.staging import Stage
 from crm_core.imports.tracking import Tracker
-from crm_core.opportunities import completion, projection
+from crm_core.opportunities import completion
 from crm_core.opportunities import operations as opportunities
 
 _VERSIONED = ("orders", "activities", "quotas", "fx_rates")
@@ -193,14 +193,7 @@ def _load_late_events(session: Session, stage: Stage) -> None:
     stage.tracker.remember_deals(
         session, f"select opportunity_id from {stage.name} where _verdict is null"
     )
-    opportunities.record_events(session, stage.name, frozenset(stage.columns))
-    run(
-        session,
-        "create temporary table touched on commit drop as select distinct opportunity_id as id "
-        f"from {stage.name} where _verdict = 'inserted'",
-    )
-    projection.project(session, "touched")
-    run(session, "drop table touched")
+    completion.record_late_events(session, stage.name, frozenset(stage.columns))
     stage.tracker.keep_deals(session, None)
 
 

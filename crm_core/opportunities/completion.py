@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from crm_core.database import run
-from crm_core.opportunities.operations import Incoming
+from crm_core.opportunities.operations import Incoming, record_events
 from crm_core.opportunities.projection import project
 
 _EVENT_DRIVEN = ("owner_id", "product_id", "amount", "expected_close_on")
@@ -115,6 +115,18 @@ def _append_changes(session: Session, incoming: Incoming) -> int:
             now=incoming.recorded_at,
         )
     return total
+
+
+def record_late_events(session: Session, events: str, columns: frozenset[str]) -> None:
+    """Record events that came without their deals, and derive those deals' current columns."""
+    record_events(session, events, columns)
+    run(
+        session,
+        "create temporary table touched on commit drop as select distinct opportunity_id as id "
+        f"from {events} where _verdict = 'inserted'",
+    )
+    project(session, "touched")
+    run(session, "drop table touched")
 
 
 def _project(session: Session, incoming: Incoming) -> None:

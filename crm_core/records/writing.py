@@ -26,7 +26,7 @@ from crm_core.imports.rows import LINE, PROBLEM, Source
 from crm_core.imports.scratch import Scratch, quoted
 from crm_core.imports.staging import Stage
 from crm_core.imports.tracking import Tracker
-from crm_core.opportunities import completion, projection
+from crm_core.opportunities import completion
 from crm_core.opportunities import operations as opportunities
 from crm_core.records.tables import VERSIONED, Shape
 
@@ -87,7 +87,7 @@ def write(
     if shape.name == "opportunities":
         _write_deals(session, stage, company, recorded_at)
     elif shape.name == "opportunity_events":
-        _write_events(session, stage)
+        completion.record_late_events(session, stage.name, frozenset(stage.columns))
     else:
         loading.check_rules(session, stage)
         if shape.name == "company":
@@ -195,14 +195,3 @@ def _write_deals(
     opportunities.check(session, incoming)
     opportunities.record_rows(session, incoming)
     completion.complete(session, incoming)
-
-
-def _write_events(session: Session, stage: Stage) -> None:
-    opportunities.record_events(session, stage.name, frozenset(stage.columns))
-    run(
-        session,
-        "create temporary table touched on commit drop as select distinct opportunity_id as id "
-        f"from {stage.name} where _verdict = 'inserted'",
-    )
-    projection.project(session, "touched")
-    run(session, "drop table touched")
