@@ -46,10 +46,8 @@ def check(engine: Engine, *, now: dt.datetime, cause: Cause) -> Checkup:
 
 def stopping_training(engine: Engine, *, now: dt.datetime) -> tuple[str, ...]:
     """Run every rule; return, each in a sentence, what fails and stops a training."""
-    check(engine, now=now, cause="training")
-    with Session(engine) as session:
-        found = queries.blocking(session, "training", as_of=now)
-        return tuple(queries.sentence(each) for each in found)
+    found = check(engine, now=now, cause="training").stopping("training")
+    return tuple(queries.sentence(each) for each in found)
 
 
 def after_import(engine: Engine, *, now: dt.datetime) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -55,6 +55,14 @@ class Checkup:
         """The rules that fail."""
         return tuple(result for result in self.results if result.status == "failing")
 
+    def stopping(self, purpose: Purpose) -> tuple[Result, ...]:
+        """Return the critical rules that fail and stop a purpose."""
+        return tuple(
+            result
+            for result in self.failing
+            if result.rule.severity == "critical" and purpose in result.rule.blocks
+        )
+
     def score(self, dimension: str) -> Decimal | None:
         """Return the mean share of passing records over a dimension's rules, None without any."""
         shares = [
@@ -73,20 +81,37 @@ def newest(session: Session, *, as_of: dt.datetime, examples: bool = False) -> C
         .order_by(HealthRun.ran_at.desc(), HealthRun.id.desc())
         .limit(1)
     )
-    return None if run is None else _checkup(session, run, examples=examples)
+    if run is None:
+        return None
+    told = _examples(session, run) if examples else {}
+    return _checkup(run, _results(session, [run]).get(run.id, {}), told)
 
 
-def _checkup(session: Session, run: HealthRun, *, examples: bool) -> Checkup:
+def _results(session: Session, runs: Sequence[HealthRun]) -> dict[int, dict[str, HealthResult]]:
+    """Return the results of runs by run and rule, by one statement."""
+    found: dict[int, dict[str, HealthResult]] = {}
+    wanted = HealthResult.run_id.in_([run.id for run in runs])
+    for row in session.scalars(select(HealthResult).where(wanted)):
+        found.setdefault(row.run_id, {})[row.rule] = row
+    return found
+
+
+def _examples(session: Session, run: HealthRun) -> dict[str, list[tuple[str, str]]]:
     told: dict[str, list[tuple[str, str]]] = {}
-    if examples:
-        for row in session.scalars(
-            select(HealthExample)
-            .where(HealthExample.run_id == run.id)
-            .order_by(HealthExample.rule, HealthExample.id)
-        ):
-            told.setdefault(row.rule, []).append((row.key, row.detail))
-    rows = session.scalars(select(HealthResult).where(HealthResult.run_id == run.id))
-    by_rule = {row.rule: row for row in rows}
+    for row in session.scalars(
+        select(HealthExample)
+        .where(HealthExample.run_id == run.id)
+        .order_by(HealthExample.rule, HealthExample.id)
+    ):
+        told.setdefault(row.rule, []).append((row.key, row.detail))
+    return told
+
+
+def _checkup(
+    run: HealthRun,
+    by_rule: Mapping[str, HealthResult],
+    told: Mapping[str, Sequence[tuple[str, str]]],
+) -> Checkup:
     return Checkup(
         run_id=run.id,
         as_of=run.as_of,
@@ -129,13 +154,7 @@ def _sources(metric_id: str) -> list[str]:
 def blocking(session: Session, purpose: Purpose, *, as_of: dt.datetime) -> tuple[Result, ...]:
     """Return the critical rules of the newest run that fail and stop a purpose."""
     found = newest(session, as_of=as_of, examples=True)
-    if found is None:
-        return ()
-    return tuple(
-        result
-        for result in found.failing
-        if result.rule.severity == "critical" and purpose in result.rule.blocks
-    )
+    return () if found is None else found.stopping(purpose)
 
 
 def require_fit(session: Session, purpose: Purpose, *, as_of: dt.datetime) -> None:
@@ -191,8 +210,10 @@ def month(session: Session, period: Period, *, as_of: dt.datetime) -> MonthRepor
     ).all()
     if not runs:
         return MonthReport(period=period, runs=0, last=None, rules=(), scores={})
-    checkups = [_checkup(session, run, examples=run is runs[-1]) for run in runs]
-    last = checkups[-1]
+    results = _results(session, runs)
+    *earlier, newest_run = runs
+    last = _checkup(newest_run, results.get(newest_run.id, {}), _examples(session, newest_run))
+    checkups = [*(_checkup(run, results.get(run.id, {}), {}) for run in earlier), last]
     return MonthReport(
         period=period,
         runs=len(runs),
