@@ -7,7 +7,6 @@ store) is not in it: a restore builds it anew from the facts.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 import shutil
 import tarfile
@@ -24,6 +23,7 @@ from sqlalchemy import Engine, inspect, text
 from crm_core import backups, migrations, row_security
 from crm_core.database import create_engine
 from crm_core.errors import Conflict, Invalid
+from crm_core.imports.encodings import digest as sha256
 from crm_core.postgres import EmbeddedServer, prepare_home
 from crm_core.settings import Settings
 
@@ -128,17 +128,12 @@ def _collect(
             source = settings.home / name
             if source.is_dir():
                 shutil.copytree(source, folder / name, symlinks=True)
-    manifest["files"] = {str(path.relative_to(folder)): _sha256(path) for path in _files(folder)}
+    manifest["files"] = {str(path.relative_to(folder)): sha256(path) for path in _files(folder)}
     return manifest
 
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _pack(folder: Path, manifest: Mapping[str, Any], target: Path) -> None:
@@ -209,7 +204,7 @@ def _unpack(source: Path, folder: Path) -> dict[str, Any]:
         raise NotABackup(f"{source} was written by a newer Winward; restore it with that release.")
     for name, digest in manifest["files"].items():
         path = folder / name
-        if not path.is_file() or _sha256(path) != digest:
+        if not path.is_file() or sha256(path) != digest:
             raise NotABackup(f"{source} is damaged: {name} is not what was written.")
     if not migrations.knows(manifest["migration"]):
         raise NotABackup(
