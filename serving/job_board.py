@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from crm_core.audit import operations as audit
-from crm_core.errors import Conflict, Invalid, NotFound
+from crm_core.errors import Conflict, NotFound
 from crm_core.people.queries import company_or_none
 from serving import timetable
 from serving.explanations import Words
@@ -45,10 +45,6 @@ class WrongJobState(Conflict):
 
 class NoQueue(Conflict):
     """No worker ever ran on this store, so there is no queue yet."""
-
-
-class BadAction(Invalid):
-    """There is no such thing to do to a job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,11 +176,6 @@ def record_decisions(session: Session, decisions: Sequence[NewDecision]) -> int:
     return len(session.execute(statement, rows).all())
 
 
-def record_decision(session: Session, decision: NewDecision) -> int:
-    """Write one decision; see :func:`record_decisions`."""
-    return record_decisions(session, [decision])
-
-
 def record_shown(session: Session, shown: Sequence[NewRecommendation]) -> int:
     """Write what of decisions people now see; what they saw before is not written again."""
     if not shown:

@@ -65,27 +65,6 @@ class StoredDecision:
     candidates: list[dict[str, Any]]
 
 
-def latest_predictions(
-    session: Session,
-    opportunity_ids: Collection[str],
-    *,
-    as_of: dt.datetime,
-    model: str = "win_rate",
-) -> dict[str, Prediction]:
-    """Return, by deal, the newest prediction of facts no later than ``as_of``."""
-    rows = session.scalars(
-        select(Prediction)
-        .ext(distinct_on(Prediction.opportunity_id))
-        .where(
-            Prediction.opportunity_id == any_(_array(opportunity_ids)),
-            Prediction.model == model,
-            Prediction.as_of <= as_of,
-        )
-        .order_by(Prediction.opportunity_id, Prediction.as_of.desc(), Prediction.id.desc())
-    )
-    return {row.opportunity_id: row for row in rows}
-
-
 def predictions_over_time(
     session: Session, opportunity_id: str, *, as_of: dt.datetime, model: str = "win_rate"
 ) -> list[Prediction]:

@@ -73,8 +73,3 @@ def guard(value: str | None) -> str | None:
     if value is not None and _DANGEROUS.match(value):
         return "'" + value
     return value
-
-
-def guard_column(array: pa.Array) -> pa.Array:
-    """Return :func:`guard` of a whole column."""
-    return pc.replace_substring_regex(array, r"^('*[=+\-@\t\r])", r"'\1")

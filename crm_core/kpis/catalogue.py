@@ -50,10 +50,6 @@ class Metric:
         """Return the formula sentence in the locale's language."""
         return self.formulas[0 if _is_chinese(locale) else 1]
 
-    def none_sentence(self, locale: str) -> str:
-        """Return when there is no number, in the locale's language."""
-        return self.none_when[0 if _is_chinese(locale) else 1]
-
 
 def _is_chinese(locale: str) -> bool:
     return locale.lower().startswith("zh")
