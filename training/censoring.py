@@ -157,3 +157,64 @@ def soft_labels(data: TrainingSet, weight: Array, *, seed: int, threads: int) ->
     chance = np.full(len(last), np.nan)
     chance[data.deal[latest]] = teacher.share_won(data.X[latest], data.cut - data.as_of[latest])
     return np.where(data.is_resolved, data.y, chance[data.deal])
+
+
+def pooled_labels(data: TrainingSet, age: Array | None) -> Array:
+    """Return labels without gaps from the age of deals alone: what a rate table learns from.
+
+    An open deal of age A gets the share of wins among the deals that end after A: the
+    Aalen-Johansen estimate over deals, followed from their creation and entering when their
+    first row was made (deals that had ended before are not in the store, so nobody is at risk
+    before). No feature is used, so nothing is learnt from noise, and no seed matters.
+    ``age`` is each row's age of the deal in days; without it ages count from the first row.
+    """
+    if data.is_resolved.all() or not data.is_resolved.any():
+        return np.nan_to_num(data.y, nan=0.5)
+    first = _first_rows(data)
+    since = data.as_of - data.as_of[first][data.deal] if age is None else np.nan_to_num(age)
+    born = (data.as_of - since)[first]
+    left = np.where(data.is_resolved, data.known_at, data.cut)[first] - born
+    won, lost = data.y[first] == 1.0, data.y[first] == 0.0
+    present = np.bincount(data.deal, minlength=len(first)) > 0
+    times, ahead_won, ahead_lost = _ahead(since[first], left, won, lost, present)
+    place = np.searchsorted(times, data.cut - born, side="right")
+    chance = ahead_won[place] / np.maximum(ahead_won[place] + ahead_lost[place], 1e-12)
+    none = ahead_won[place] + ahead_lost[place] <= 1e-9  # older than any deal that ended
+    start = ahead_won[0] / (ahead_won[0] + ahead_lost[0])
+    return np.where(data.is_resolved, data.y, np.where(none, start, chance)[data.deal])
+
+
+def _first_rows(data: TrainingSet) -> NDArray[np.int64]:
+    """Return the earliest row of each deal's number, any row for a number that has none."""
+    first = np.zeros(int(data.deal.max()) + 1, np.int64)
+    first[data.deal[::-1]] = np.arange(len(data))[::-1]  # rows are ordered by time
+    return first
+
+
+def _ahead(
+    entered: Array,
+    left: Array,
+    won: NDArray[np.bool_],
+    lost: NDArray[np.bool_],
+    present: NDArray[np.bool_],
+) -> tuple[Array, Array, Array]:
+    """Return the ages at which deals ended, and the chances of a win and a loss still ahead.
+
+    Entry k of the chances is before the k-th age, the last one after all: zero.
+    """
+    won, lost = won & present, lost & present
+    times = np.unique(left[won | lost])
+    at_risk = np.searchsorted(np.sort(entered[present]), times, side="left") - np.searchsorted(
+        np.sort(left[present]), times, side="left"
+    )
+    at_risk = np.maximum(at_risk, 1)
+    wins = np.bincount(np.searchsorted(times, left[won]), minlength=len(times)) / at_risk
+    losses = np.bincount(np.searchsorted(times, left[lost]), minlength=len(times)) / at_risk
+    staying = np.cumprod(np.maximum(1.0 - wins - losses, 0.0))
+    before = np.concatenate(([1.0], staying[:-1]))
+
+    def still(happened: Array) -> Array:
+        total: Array = np.concatenate((np.cumsum((before * happened)[::-1])[::-1], [0.0]))
+        return total
+
+    return times, still(wins), still(losses)

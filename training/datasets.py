@@ -77,6 +77,15 @@ class TrainingSet:
         }
         return replace(self, **arrays)
 
+    def without(self, places: Sequence[int]) -> TrainingSet:
+        """Return the rows without the features at these positions."""
+        if not places:
+            return self
+        kept = [place for place in range(len(self.features)) if place not in places]
+        return replace(
+            self, X=self.X[:, kept], features=tuple(self.features[place] for place in kept)
+        )
+
     def known_by(self, cut: float) -> TrainingSet:
         """Return what was known at an earlier cut: later rows gone, later outcomes open."""
         earlier = self.take(self.as_of < cut)
@@ -195,11 +204,15 @@ def observation_weights(data: TrainingSet, *, largest: float = 5.0) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One step of forward chaining: learn what was known at ``cut``, judge on [start, end)."""
+    """One step of forward chaining: learn what was known at ``cut``, judge on [start, end).
+
+    ``inside`` says which rows of the whole are those of ``test``.
+    """
 
     train: TrainingSet
     test: TrainingSet
     cut: float
+    inside: NDArray[np.bool_]
 
 
 def split(data: TrainingSet, *, start: float, end: float, embargo_days: float = 0.0) -> Fold:
@@ -210,7 +223,7 @@ def split(data: TrainingSet, *, start: float, end: float, embargo_days: float = 
     ``start`` or did not exist, so its outcome is never among the training labels.
     """
     inside = (data.as_of >= start + embargo_days) & (data.as_of < end)
-    return Fold(train=data.known_by(start), test=data.take(inside), cut=start)
+    return Fold(train=data.known_by(start), test=data.take(inside), cut=start, inside=inside)
 
 
 def forward_folds(

@@ -8,20 +8,22 @@ from typing import Literal
 
 import pandas as pd
 
+from training import columns
 from training.datasets import TrainingSet, column_days, days, join, recording_start
 
-Reason = Literal["at_the_cut", "not_open", "before_recording"]
+Reason = Literal["at_the_cut", "not_open", "before_recording", "repeated"]
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """What was in the frame and is not learnt from.
 
-    ``count`` rows; ``since`` is when outcomes began to be recorded.
+    ``count`` rows, or the features of ``names``; ``since`` is when outcomes began to be recorded.
     """
 
     reason: Reason
     count: int
+    names: tuple[str, ...] = ()
     since: str | None = None
 
     def sentence(self) -> str:
@@ -30,6 +32,11 @@ class LeftOut:
             return f"{self.count} rows stand at the cut itself: they are scored, not learnt from."
         if self.reason == "not_open":
             return f"{self.count} rows of deals whose outcome was already known."
+        if self.reason == "repeated":
+            return (
+                f"The feature {', '.join(self.names)}: beside the stage itself it only tells "
+                "the date."
+            )
         day = (self.since or "")[:10]
         return (
             f"{self.count} rows from before {day}, when outcomes began to be recorded: "
@@ -48,19 +55,23 @@ class Intake:
 def admit(frame: pd.DataFrame, outcomes: pd.DataFrame, *, as_of: dt.datetime) -> Intake:
     """Return the rows of open deals with labels as known at ``as_of``, ready to learn from.
 
-    Left out are rows at the cut or of deals no longer open, and rows from before outcomes were
-    recorded (:func:`training.datasets.recording_start`). Raises FrameRejected.
+    Left out are rows at the cut or of deals no longer open, rows from before outcomes were
+    recorded (:func:`training.datasets.recording_start`) and features that only repeat another
+    (:func:`training.columns.repeated`). Raises FrameRejected.
     """
     joined = join(frame, outcomes, as_of=as_of)
     at_cut = int((column_days(frame, "as_of") >= days(as_of)).sum())
     start = recording_start(joined)
     data = joined if start is None else joined.take(joined.as_of >= start)
+    places = columns.repeated(data.features, data.X)
+    names = tuple(data.features[place] for place in places)
     counts = (
         LeftOut("at_the_cut", at_cut),
         LeftOut("not_open", len(frame) - at_cut - len(joined)),
         LeftOut("before_recording", len(joined) - len(data), since=_moment(start)),
+        LeftOut("repeated", len(names), names=names),
     )
-    return Intake(data=data, left_out=tuple(each for each in counts if each.count))
+    return Intake(data=data.without(places), left_out=tuple(each for each in counts if each.count))
 
 
 def _moment(day: float | None) -> str | None:

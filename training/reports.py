@@ -37,8 +37,9 @@ class TrainingReport:
     ``verdict`` is one of the three sentences above. ``served`` are the scores of what would be
     served, on landmarks from ``window_start`` to ``as_of`` predicted with what was known at
     ``window_start``; ``baselines`` are others' on the same rows. ``gain`` is the paired
-    difference of log loss to the base rate over all forward folds (below 0: better), ``ranking``
-    the AUC within each fold's time.
+    difference of log loss to the base rate over all forward folds (below 0: better),
+    ``gain_counting_open`` the same on all later rows, those of open deals too, ``ranking`` the
+    AUC within each fold's time.
     ``candidates`` are the scores of the best of each family on the selection folds,
     ``left_out`` what was in the frame and not learnt from.
     """
@@ -57,6 +58,7 @@ class TrainingReport:
     served: Scores | None
     baselines: dict[str, Scores]
     gain: Interval | None
+    gain_counting_open: Interval | None
     ranking: Interval | None
     candidates: dict[str, Tried]
     calibrator: tuple[float, float]
@@ -113,6 +115,8 @@ class TrainingReport:
                 found.update(_flat(name, scores))
         if self.gain is not None:
             found.update(_spread("gain", self.gain))
+        if self.gain_counting_open is not None:
+            found.update(_spread("gain_counting_open", self.gain_counting_open))
         if self.ranking is not None:
             found.update(_spread("ranking", self.ranking))
         for name, tried in self.candidates.items():

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from training import learners, tuning
 from training.baselines import base_rate
-from training.censoring import soft_labels
-from training.datasets import Fold, landmark_weights, observation_weights
+from training.censoring import pooled_labels, soft_labels
+from training.datasets import Fold, TrainingSet, landmark_weights, observation_weights
 from training.evaluation import (
     Tried,
     auc,
@@ -80,13 +80,21 @@ class Layout:
     stage: int | None
     age: int | None
 
+    def ages(self, X: Array) -> Array | None:
+        """Return the age of each row's deal in days, None where the frame does not say it."""
+        return None if self.age is None else X[:, self.age]
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A fold made ready once for many candidates."""
+    """A fold made ready once for many candidates; ``pooled`` are the labels of a rate table.
+
+    ``later`` are all later rows with their weights, also those of deals that are still open.
+    """
 
     X: Array
     y: Array
+    pooled: Array
     weight: Array
     deal: NDArray[np.int64]
     age_days: Array
@@ -100,6 +108,9 @@ class Prepared:
     test_weight: Array
     test_deal: NDArray[np.int64]
     test_as_of: Array
+    later: TrainingSet
+    later_weight: Array
+    inside: NDArray[np.bool_]
 
 
 def prepare(fold: Fold, layout: Layout, *, seed: int, threads: int) -> Prepared:
@@ -107,11 +118,12 @@ def prepare(fold: Fold, layout: Layout, *, seed: int, threads: int) -> Prepared:
     train = fold.train
     weight = landmark_weights(train)
     y = soft_labels(train, weight, seed=seed, threads=threads)
+    pooled = pooled_labels(train, layout.ages(train.X))
     base = base_rate(train)
     if len(train) > MOST_ROWS_OF_A_FOLD:  # enough to compare candidates; the final fit sees all
         random = np.random.default_rng(seed)
         rows = np.sort(random.choice(len(train), MOST_ROWS_OF_A_FOLD, replace=False))
-        train, weight, y = train.take(rows), weight[rows], y[rows]
+        train, weight, y, pooled = train.take(rows), weight[rows], y[rows], pooled[rows]
     encoder, encoded = learners.fit_encoder(train.X, y, weight, train.deal, layout.categorical)
     judged = landmark_weights(fold.test) * observation_weights(fold.test)
     seen = judged > 0
@@ -119,6 +131,7 @@ def prepare(fold: Fold, layout: Layout, *, seed: int, threads: int) -> Prepared:
     return Prepared(
         X=train.X,
         y=y,
+        pooled=pooled,
         weight=weight,
         deal=train.deal,
         age_days=train.cut - train.as_of,
@@ -132,7 +145,18 @@ def prepare(fold: Fold, layout: Layout, *, seed: int, threads: int) -> Prepared:
         test_weight=judged[seen],
         test_deal=fold.test.deal[seen],
         test_as_of=fold.test.as_of[seen],
+        later=fold.test,
+        later_weight=landmark_weights(fold.test),
+        inside=fold.inside,
     )
+
+
+def decayed(fold: Prepared, half_life: float | None) -> Array:
+    """Return the training weights of a fold, halved every ``half_life`` days."""
+    if half_life is None:
+        return fold.weight
+    weight: Array = fold.weight * 0.5 ** (fold.age_days / half_life)
+    return weight
 
 
 def side_by_side(work: Callable[[T], U], pieces: Iterable[T], *, threads: int) -> list[U]:
@@ -215,19 +239,12 @@ class Selection:
         ]
         return Judged(self.start, tuple(margins))
 
-    def decayed(self, fold: Prepared, half_life: float | None) -> Array:
-        """Return the training weights of a fold, halved every ``half_life`` days."""
-        if half_life is None:
-            return fold.weight
-        decayed: Array = fold.weight * 0.5 ** (fold.age_days / half_life)
-        return decayed
-
     def _judge(self, choice: Choice) -> Judged:
         def margin(fold: Prepared) -> Array:
             model = choice.model(self.layout, seed=self.seed, threads=1)
-            weight = self.decayed(fold, choice.half_life)
+            weight = decayed(fold, choice.half_life)
             if choice.family == "table":
-                model.fit(fold.X, fold.y, weight)
+                model.fit(fold.X, fold.pooled, weight)
                 return model.decision_function(fold.test_rows)
             model.set_params(categorical=())  # encoded once for all candidates
             model.fit(fold.encoded, fold.y, weight)

@@ -18,17 +18,26 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from training import baselines, calibration, columns, leakage
+from training import baselines, calibration, columns, leakage, second_look
 from training.bundle import Band, Bundle, Kind
-from training.censoring import share_won_in_the_end, soft_labels
+from training.censoring import pooled_labels, share_won_in_the_end, soft_labels
 from training.datasets import TrainingSet, fingerprint, forward_folds, landmark_weights
-from training.evaluation import Tried, auc, logit, sigmoid
+from training.evaluation import Interval, Tried, auc, logit, sigmoid
 from training.intake import LeftOut, admit
 from training.judgement import IDENTITY, OutOfTime, Verdict, compare, joined
 from training.model import Family, WinRateModel
 from training.parts import Array, Encoder, Part
 from training.reports import BETTER, NO_BETTER, TOO_FEW, Leak, TrainingReport
-from training.selection import Choice, Judged, Layout, Prepared, Selection, prepare, side_by_side
+from training.selection import (
+    Choice,
+    Judged,
+    Layout,
+    Prepared,
+    Selection,
+    decayed,
+    prepare,
+    side_by_side,
+)
 from training.window_scores import WindowJudge
 from training.windows import LaterWindow
 
@@ -99,6 +108,8 @@ class _Found:
     bands: tuple[Band, ...]
     window: LaterWindow
     better: bool
+    counting_open: Interval
+    by_stage: bool
 
 
 class _Run:
@@ -158,7 +169,7 @@ class _Run:
         if self.layout.stage is None or self.layout.age is None:
             return ()
         weight = landmark_weights(self.data)
-        y = soft_labels(self.data, weight, seed=self.seed, threads=self.settings.threads)
+        y = pooled_labels(self.data, self.layout.ages(self.data.X))
         model = WinRateModel(family="table", stage=self.layout.stage, age=self.layout.age)
         return tuple(model.fit(self.data.X, y, weight).parts_)
 
@@ -204,8 +215,9 @@ class _Run:
         )
         self._timed("select")
         model = chosen.choice.model(self.layout, seed=self.seed, threads=self.settings.threads)
-        weight = selection.decayed(later, chosen.choice.half_life)
-        model.fit(later.X, later.y, weight, later.deal)
+        weight = decayed(later, chosen.choice.half_life)
+        labels = later.pooled if chosen.choice.family == "table" else later.y
+        model.fit(later.X, labels, weight, later.deal)
         margin = model.decision_function(later.test_rows)
         self._timed("judge")
         return self._weigh(chosen, candidates, folds, margin)
@@ -219,6 +231,10 @@ class _Run:
             for fold, each in zip(folds, (*chosen.margins, margin), strict=True)
         ]
         verdict = compare(known, seed=self.seed)
+        counting_open = second_look.gain_counting_open(
+            chosen.choice, folds, self.data, self.layout, seed=self.seed,
+            threads=self.settings.threads,
+        )  # fmt: skip
         rows = joined(known)
         a, b = verdict.model.line
         return _Found(
@@ -229,7 +245,11 @@ class _Run:
             window=self._window(
                 folds[-1], sigmoid(verdict.model.margins[-1]), sigmoid(verdict.base.margins[-1])
             ),
-            better=verdict.better and chosen.choice.family != "base_rate",
+            better=verdict.better
+            and chosen.choice.family != "base_rate"
+            and counting_open.value < 0.0,
+            counting_open=counting_open,
+            by_stage=second_look.table_holds(folds, self.layout),
         )
 
     def _window(self, later: Prepared, p: Array, p_base: Array) -> LaterWindow:
@@ -246,11 +266,14 @@ class _Run:
         )
 
     def _fitted(self, found: _Found) -> Bundle:
-        weight = landmark_weights(self.data)
-        y = soft_labels(self.data, weight, seed=self.seed, threads=self.settings.threads)
-        decayed = landmark_weights(self.data, half_life_days=found.choice.half_life)
+        if found.choice.family == "table":
+            y = pooled_labels(self.data, self.layout.ages(self.data.X))
+        else:
+            weight = landmark_weights(self.data)
+            y = soft_labels(self.data, weight, seed=self.seed, threads=self.settings.threads)
+        recent = landmark_weights(self.data, half_life_days=found.choice.half_life)
         model = found.choice.model(self.layout, seed=self.seed, threads=self.settings.threads).fit(
-            self.data.X, y, decayed, self.data.deal
+            self.data.X, y, recent, self.data.deal
         )
         return self._bundle(
             "model",
@@ -262,12 +285,15 @@ class _Run:
         )
 
     def _base_rate(self, found: _Found) -> Bundle:
-        """Return the rate for everyone, or by stage and age if that lost less on the folds."""
+        """Return the rates by stage and age, or one for everyone where those are worse.
+
+        A new deal is won less often than one that has lived on, for losses come early: one rate
+        for all ages is right for none. It serves only where later time contradicts the table.
+        """
         a, b = found.verdict.base.line
         rate = float(sigmoid(a * logit(np.array([baselines.base_rate(self.data)])) + b)[0])
         deals = self.data.deals_won + self.data.deals_lost
-        tried = found.candidates
-        by_stage = "table" in tried and tried["table"].log_loss < tried["base_rate"].log_loss
+        by_stage = found.by_stage
         return self._bundle(
             "base_rate",
             parts=self._table() if by_stage else (),
@@ -333,6 +359,7 @@ class _Run:
             served=judge.served(window, kind) if window else None,
             baselines=judge.baselines(window, kind) if window else {},
             gain=found.verdict.gain if found else None,
+            gain_counting_open=found.counting_open if found else None,
             ranking=found.verdict.ranking if found else None,
             candidates=found.candidates if found else {},
             calibrator=found.verdict.model.line if found else (1.0, 0.0),

@@ -122,9 +122,11 @@ class TestBpic2012:
         scores, won, _ = asked(engine, pairs, found.bundle, home)
         assert len(won) == 7015
         assert won.mean() == pytest.approx(0.436, abs=0.001)
-        assert ev.log_loss(won, scores.p) <= 0.643
+        assert ev.log_loss(won, scores.p) <= 0.635
         assert ev.auc(won, scores.p) >= 0.668
-        assert ev.ece(won, scores.p) <= 0.05
+        # 0.025 of it is what chance exceeds once in twenty; the log ends in March and the
+        # protocol drops what is open then, so that late questions are about fast deals
+        assert ev.ece(won, scores.p) <= 0.03
         assert found.report.seconds
 
 

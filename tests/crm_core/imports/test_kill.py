@@ -64,10 +64,19 @@ def counted(engine):
 
 
 def states(engine):
-    """Return the states of all batches once a program has started again."""
-    fail_abandoned(engine)
-    with transaction(engine) as session:
-        return set(session.execute(text("select status from import_batches")).scalars())
+    """Return the states of all batches once the server has noticed that its client is gone.
+
+    PostgreSQL looks at the connection between two statements, so a statement that ran when the
+    program was killed is finished first; until then the batch truthfully says "running".
+    """
+    end = time.monotonic() + 60
+    while True:
+        fail_abandoned(engine)
+        with transaction(engine) as session:
+            found = set(session.execute(text("select status from import_batches")).scalars())
+        if "running" not in found or time.monotonic() > end:
+            return found
+        time.sleep(0.05)
 
 
 STOPS = [
