@@ -32,6 +32,9 @@ def signed_orders(*, start: dt.date, end: dt.date, known_at: dt.datetime, curren
     rows = select(
         last.c.id,
         last.c.owner_id,
+        last.c.account_id,
+        last.c.product_id,
+        last.c.opportunity_id,
         last.c.ordered_on,
         last.c.ordered_on.label("rate_day"),
         last.c.currency,
@@ -56,6 +59,9 @@ def credited(signed: CTE) -> CTE:
         select(
             signed.c.id,
             shares.c.user_id,
+            signed.c.account_id,
+            signed.c.product_id,
+            signed.c.opportunity_id,
             signed.c.ordered_on,
             signed.c.currency,
             signed.c.major,

@@ -27,7 +27,8 @@ from crm_core.kpis.arithmetic import (
 )
 from crm_core.kpis.catalogue import NEEDED_FACTS, Metric, metric
 from crm_core.kpis.membership import WITHOUT_A_PLACE, units_of
-from crm_core.kpis.sources import Question, is_recorded, rows_of
+from crm_core.kpis.question import Question
+from crm_core.kpis.sources import is_recorded, rows_of
 from crm_core.money import Money, minor_digits, total
 from crm_core.people.queries import Visibility, company
 from crm_core.periods import FiscalCalendar, Period

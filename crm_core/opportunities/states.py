@@ -32,7 +32,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from crm_core.database import Instant
 from crm_core.opportunities.models import Opportunity, OpportunityEvent, Stage
 
-_FIELDS = ("stage", "amount", "expected_close_on", "owner_id")
+_FIELDS = ("stage", "amount", "expected_close_on", "owner_id", "product_id")
 
 
 def known_events(
@@ -93,7 +93,7 @@ def states(
     """Return one row per deal that existed: its stage, amount, close date and owner then.
 
     Columns: opportunity_id, name, account_id, pipeline, created_at, currency, stage, stage_at,
-    kind, position, amount (decimal, major units), expected_close_on, owner_id.
+    kind, position, amount (decimal, major units), expected_close_on, owner_id, product_id.
     """
     events = known_events(happened_by=happened_by, known_at=known_at, fields=_FIELDS, among=among)
     pivoted = _last_values(events)
@@ -112,6 +112,7 @@ def states(
             pivoted.c.amount,
             pivoted.c.expected_close_on,
             pivoted.c.owner_id,
+            pivoted.c.product_id,
         )
         .join(Opportunity, Opportunity.id == pivoted.c.opportunity_id)
         .join(Stage, and_(Stage.pipeline == Opportunity.pipeline, Stage.stage == pivoted.c.stage))
@@ -144,6 +145,7 @@ def _last_values(events: Select[Any]) -> Subquery:
             cast(func.nullif(value("amount"), ""), Numeric).label("amount"),
             cast(func.nullif(value("expected_close_on"), ""), Date).label("expected_close_on"),
             value("owner_id").label("owner_id"),
+            value("product_id").label("product_id"),
         )
         .group_by(last.c.opportunity_id)
         .subquery()
@@ -158,8 +160,8 @@ def closings(
     The same answer as :func:`crm_core.opportunities.history.outcome`, for every deal at once.
     ``closed_at`` is when the deal last became won or lost: of several closed stages of the same
     kind in a row, the first. A deal opened again is not closed. The owner is who owned the deal
-    when it closed: a later hand-over moves no past win. The amount (decimal, major units) is the
-    last one known.
+    when it closed: a later hand-over moves no past win. The amount (decimal, major units) and the
+    product are the last ones known.
     """
     runs = _runs(happened_by, known_at, among)
     closed = (
@@ -173,7 +175,9 @@ def closings(
         .cte("closed")
     )
     owner = _last_value(closed, "owner_id", by=closed.c.closed_at, known_at=known_at)
-    amount = _last_value(closed, "amount", by=literal(happened_by, Instant), known_at=known_at)
+    by = literal(happened_by, Instant)
+    amount = _last_value(closed, "amount", by=by, known_at=known_at)
+    product = _last_value(closed, "product_id", by=by, known_at=known_at)
     return (
         select(
             closed.c.opportunity_id,
@@ -181,6 +185,7 @@ def closings(
             closed.c.closed_at,
             owner.c.new_value.label("owner_id"),
             cast(func.nullif(amount.c.new_value, ""), Numeric).label("amount"),
+            product.c.new_value.label("product_id"),
             func.coalesce(Opportunity.name, Opportunity.id).label("name"),
             Opportunity.account_id,
             Opportunity.pipeline,
@@ -191,6 +196,7 @@ def closings(
         .join(Opportunity, Opportunity.id == closed.c.opportunity_id)
         .outerjoin(owner, true())
         .outerjoin(amount, true())
+        .outerjoin(product, true())
         .cte("closings")
     )
 

@@ -1,0 +1,114 @@
+"""What every metric's source is asked, with the relations that several sources share."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import CTE, ColumnElement, Date, Select, and_, cast, func, literal, select
+
+from crm_core.kpis.crediting import credited, signed_orders
+from crm_core.opportunities.states import closings, ever_owned_by, moved_between, states
+from crm_core.orders.conversion import valued
+from crm_core.people.queries import Visibility
+from crm_core.periods import FiscalCalendar, Period
+
+Expression = ColumnElement[Any]
+_LAST_INSTANT = dt.timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What every source is asked: a period, the two clocks' reading, and the company's money.
+
+    It holds the relations that several sources share, so that many metrics are one statement
+    in which each relation is computed once.
+    """
+
+    period: Period
+    as_of: dt.datetime
+    calendar: FiscalCalendar
+    currency: str
+    scope: Visibility
+
+    @property
+    def start(self) -> dt.datetime:
+        """The instant at which the period begins."""
+        return self.calendar.bounds(self.period)[0]
+
+    @property
+    def end(self) -> dt.datetime:
+        """The instant at which the period has ended."""
+        return self.calendar.bounds(self.period)[1]
+
+    @property
+    def stock_at(self) -> dt.datetime:
+        """The instant at which a stock is taken: the question's, or the period's last."""
+        return min(self.as_of, self.end - _LAST_INSTANT)
+
+    @cached_property
+    def signed(self) -> CTE:
+        """The orders signed in the period."""
+        return signed_orders(
+            start=self.period.start,
+            end=min(self.period.end, self.calendar.day_of(self.as_of) + dt.timedelta(days=1)),
+            known_at=self.as_of,
+            currency=self.currency,
+        )
+
+    @cached_property
+    def credited(self) -> CTE:
+        """The signed orders, split among the people credited."""
+        return credited(self.signed)
+
+    @property
+    def _among(self) -> list[Select[Any]]:
+        """The deals that anybody in scope ever owned: nobody else's need to be looked at."""
+        return [] if self.scope.everyone else [ever_owned_by(self.scope.user_ids)]
+
+    @cached_property
+    def closed(self) -> CTE:
+        """The deals that stood closed, of those that changed their stage in the period."""
+        return closings(
+            happened_by=self.as_of,
+            known_at=self.as_of,
+            among=[*self._among, moved_between(self.start, self.end)],
+        )
+
+    @cached_property
+    def stood(self) -> CTE:
+        """The deals' states at the stock's instant."""
+        return states(
+            happened_by=self.stock_at, known_at=self.as_of, among=self._among, name="stood"
+        )
+
+    @cached_property
+    def at_start(self) -> CTE:
+        """The deals' states at the period's start, as known then."""
+        known_at = min(self.start, self.as_of)
+        return states(happened_by=self.start, known_at=known_at, among=self._among, name="at_start")
+
+    @cached_property
+    def open(self) -> CTE:
+        """The open deals of :attr:`stood` with their amount's value."""
+        stock_day = literal(self.calendar.day_of(self.stock_at), Date)
+        rows = select(
+            self.stood,
+            self.stood.c.amount.label("major"),
+            stock_day.label("rate_day"),
+        ).where(self.stood.c.kind == "open")
+        return valued(rows, to=self.currency, name="open_deals", known_at=self.as_of)
+
+    def day_of(self, instant: Expression) -> Expression:
+        """Return the company's calendar day of an instant, in SQL."""
+        return cast(func.timezone(self.calendar.time_zone.key, instant), Date)
+
+    def has(self, instant: Expression) -> Expression:
+        """Return whether an instant is in the period, in SQL."""
+        return and_(instant >= self.start, instant < self.end)
+
+    def includes(self, day: Expression) -> Expression:
+        """Return whether a day is in the period, in SQL."""
+        return and_(day >= self.period.start, day < self.period.end)
