@@ -1,7 +1,8 @@
 """Small random companies written straight into the tables, for twins to compare numbers on.
 
-Everything that makes a number hard is in them: two currencies, one without a rate at times,
-corrections recorded later, hand-overs, re-opened deals, split credits, moves between teams.
+Everything that makes a number hard is in them: currencies of no, two and three decimals, one
+without a rate at times, a zone of its own for each company and for each person, corrections
+recorded later, hand-overs, re-opened deals, split credits, moves between teams.
 """
 
 from __future__ import annotations
@@ -20,7 +21,15 @@ from crm_core.orders.models import Credit, FxRate, Order
 from crm_core.people.models import Assignment, Company, OrgUnit, User
 from crm_core.quotas.models import Quota
 
-ZONE = ZoneInfo("Asia/Shanghai")
+ZONES = (
+    "Asia/Shanghai",
+    "America/New_York",
+    "Pacific/Kiritimati",
+    "Europe/Berlin",
+    "Etc/GMT+12",
+    "Australia/Lord_Howe",  # changes its clocks by half an hour
+)
+PEOPLES_ZONES = ("Pacific/Kiritimati", "Etc/GMT+12", "America/St_Johns", None)
 FIRST = dt.datetime(2025, 7, 1, 3, tzinfo=dt.UTC)
 DAYS = 420
 STAGES = (
@@ -35,25 +44,40 @@ STAGES = (
 KINDS = ("call", "email", "meeting", "visit", "demo", "proposal", "note", "other")
 
 
-def _time(rng: random.Random, low: float = 0, high: float = DAYS) -> dt.datetime:
+class _Draws(random.Random):
+    """Random numbers that know the company's zone."""
+
+    zone: ZoneInfo
+
+
+def _time(rng: _Draws, low: float = 0, high: float = DAYS) -> dt.datetime:
     """Return a time; one in ten is a midnight of the company on which months and quarters turn."""
     if rng.random() < 0.1:
         month = rng.randrange(1, 13)
-        return dt.datetime(2025 + (month < 7), month, 1, tzinfo=ZONE).astimezone(dt.UTC)
+        start = dt.datetime(2025 + (month < 7), month, 1, tzinfo=rng.zone).astimezone(dt.UTC)
+        return start - dt.timedelta(microseconds=rng.choice([0, 1]))
     return FIRST + dt.timedelta(seconds=rng.randrange(int(low * 86400), int(high * 86400)))
 
 
 def write(session, seed: int, *, deals: int = 40, orders: int = 40) -> None:
     """Write one company; the same seed writes the same company."""
-    rng = random.Random(seed)
-    currency = rng.choice(["CNY", "USD", "JPY"])
+    rng = _Draws(seed)
+    rng.zone = ZoneInfo(ZONES[seed % len(ZONES)])
+    currency = ("CNY", "USD", "JPY", "KWD")[seed % 4]
     session.add(
         Company(
-            id=1, name="Random", currency=currency, time_zone=ZONE.key, fiscal_year_start_month=4
+            id=1,
+            name="Random",
+            currency=currency,
+            time_zone=rng.zone.key,
+            fiscal_year_start_month=4,
         )
     )
     people = _people(session, rng)
-    for base, quote, rate in (("EUR", currency, "1.2345"), (currency, "GBP", "0.777")):
+    others = [code for code in ("JPY", "KWD") if code != currency]
+    rates = [("EUR", currency, "1.2345"), (currency, "GBP", "0.777")]
+    rates += [(code, currency, "0.0613" if code == "JPY" else "23.7") for code in others]
+    for base, quote, rate in rates:
         for day in (dt.date(2024, 1, 1), dt.date(2026, 1, 5)):
             step = Decimal(rate) + Decimal(day.month) / 100
             session.add(FxRate(base=base, quote=quote, valid_from=day, rate=step))
@@ -61,7 +85,8 @@ def write(session, seed: int, *, deals: int = 40, orders: int = 40) -> None:
         session.add(
             FxRate(base="BHD", quote=currency, valid_from=dt.date(2026, 3, 1), rate=Decimal("2.5"))
         )
-    currencies = [currency, currency, "EUR", "GBP"] + (["BHD"] if rng.random() < 0.2 else [])
+    currencies = [currency, currency, "EUR", "GBP", *others]
+    currencies += ["BHD"] if rng.random() < 0.2 else []
     session.add(Account(id="acc", name="Account"))
     session.add_all(
         Stage(pipeline="default", stage=name, position=position, kind=kind)
@@ -77,7 +102,7 @@ def write(session, seed: int, *, deals: int = 40, orders: int = 40) -> None:
     session.flush()
 
 
-def _people(session, rng) -> list[str]:
+def _people(session, rng: _Draws) -> list[str]:
     session.add(OrgUnit(id="root", name="Root", kind="company"))
     session.flush()
     session.add_all(
@@ -99,6 +124,7 @@ def _people(session, rng) -> list[str]:
                 org_unit_id="t1",
                 hired_on=hired if rng.random() < 0.6 else None,
                 left_on=left,
+                time_zone=rng.choice(PEOPLES_ZONES),
             )
         )
     session.flush()
@@ -247,7 +273,7 @@ def _quotas(session, rng, people, currency) -> None:
                         period_end=end,
                         recorded_at=FIRST + dt.timedelta(days=90 * version),
                         amount_minor=rng.randrange(10**6, 10**8),
-                        currency=rng.choice([currency, "EUR"]),
+                        currency=rng.choice([currency, "EUR", "JPY"]),
                         approved_at=rng.choice([None, FIRST, FIRST + dt.timedelta(days=200)]),
                     )
                 )
