@@ -22,7 +22,7 @@ from crm_core.processes import alerts
 from serving import addresses, languages
 from serving.dependencies import MaybeSignedIn, Now, Reads, SessionOfRequest
 from serving.languages import Language
-from serving.web import formats, vocabulary
+from serving.web import formats, menu, vocabulary
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -119,6 +119,7 @@ def _environment(code: str) -> Environment:
     environment.filters.update(money=_money, number=_number, when=_when, segment=addresses.segment)
     environment.globals.update(
         asset=asset,
+        menu=menu.entries,
         languages=tuple(languages.languages().values()),
         word=partial(vocabulary.word, language),
         said=lambda words: words.text(language.tag),

@@ -18,6 +18,7 @@ from crm_core.database import create_engine, transaction, web_engine
 from crm_core.people import operations
 from crm_core.settings import Settings
 from serving.app import create_app
+from serving.web import menu
 from tests.serving.conftest import NOON, PASSWORD, a_company, a_deal
 
 pytestmark = pytest.mark.browser
@@ -224,6 +225,22 @@ class TestTheFrame:
         assert overflow(page) == 0
         page.goto(f"{server}/docs")
         assert overflow(page) == 0
+
+    @pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
+    def test_has_its_whole_menu_on_a_phone(self, visit, locale):
+        page = visit("admin", viewport=PHONE, locale=locale)
+        page.click(".menu summary")
+        links = page.locator(".menu-list a")
+        assert links.count() == len(menu.entries("admin"))
+        for link in links.all():
+            box = link.bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= PHONE["width"]
+        page.keyboard.press("Escape")
+        expect(links.first).to_be_hidden()
+        page.click(".menu summary")
+        page.click(".menu-list a[href='/alerts']")
+        expect(page).to_have_url(re.compile("/alerts$"))
 
     def test_is_walked_by_keyboard(self, visit):
         page = visit("rep")

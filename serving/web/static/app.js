@@ -19,6 +19,19 @@ window.addEventListener("pageshow", () => {
   for (const field of document.querySelectorAll("form[data-live] :disabled")) field.disabled = false;
 });
 
+// a menu closes at a click elsewhere and at Escape
+const menus = document.querySelectorAll("details.menu, details.me");
+document.addEventListener("click", (event) => {
+  for (const menu of menus) if (!menu.contains(event.target)) menu.open = false;
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const menu of menus) {
+    if (menu.open && menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+    menu.open = false;
+  }
+});
+
 for (const button of document.querySelectorAll("[data-toggle]")) {
   button.addEventListener("click", () => {
     const part = document.getElementById(button.dataset.toggle);
