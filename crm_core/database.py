@@ -211,16 +211,27 @@ def _unbound(engine: Engine) -> str | None:
 
 
 def set_scope(
-    session: Session, *, user_id: str | None, everyone: bool, user_ids: Collection[str]
+    session: Session,
+    *,
+    user_id: str | None,
+    everyone: bool,
+    user_ids: Collection[str],
+    unit_ids: Collection[str] = (),
 ) -> None:
     """Say whose records this transaction may see; it is forgotten when the transaction ends."""
     session.execute(
         text(
             "select set_config('winward.me', :me, true),"
             " set_config('winward.everyone', :everyone, true),"
-            " set_config('winward.people', cast(cast(:people as text[]) as text), true)"
+            " set_config('winward.people', cast(cast(:people as text[]) as text), true),"
+            " set_config('winward.units', cast(cast(:units as text[]) as text), true)"
         ),
-        {"me": user_id or "", "everyone": "on" if everyone else "off", "people": sorted(user_ids)},
+        {
+            "me": user_id or "",
+            "everyone": "on" if everyone else "off",
+            "people": sorted(user_ids),
+            "units": sorted(unit_ids),
+        },  # fmt: skip
     )
 
 

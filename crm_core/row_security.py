@@ -28,6 +28,7 @@ _LOCK = 7_246_913_004  # any number of ours: two web processes must not alter th
 
 _EVERYONE = "(select winward_sees_everyone())"
 _PEOPLE = "((select winward_visible_people())::text[])"
+_UNITS = "((select winward_visible_units())::text[])"
 _ME = "(select winward_me())"
 
 
@@ -54,13 +55,23 @@ class Scoped:
 
 
 @dataclass(frozen=True, slots=True)
+class Operated:
+    """Rows are for who runs the processes (sales ops, admin), whoever else sees everybody's.
+
+    The columns in ``hidden`` are written and never read by the web, also not by them.
+    """
+
+    hidden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Never:
     """The web has no business with it."""
 
     reason: str
 
 
-Class = Shared | Scoped | Never
+Class = Shared | Scoped | Operated | Never
 
 
 def _owned(column: str = "owner_id") -> Scoped:
@@ -105,6 +116,11 @@ def _record(table: str, key: str) -> str:
 
 _REFERENCE = Shared("the company's own lists: everybody works with them")
 _PROCESS = Shared("how the company works; the pages decide who may change it")
+_TARGETS = Scoped(
+    f"(subject_kind = 'user' and subject_id = any {_PEOPLE})"
+    f" or (subject_kind = 'org_unit' and subject_id = any {_UNITS})"
+)
+"""Who leads a unit sees its target and those below; what is padded above shows nowhere below."""
 
 CLASSES: Mapping[str, Class] = {
     "company": _REFERENCE,
@@ -140,7 +156,16 @@ CLASSES: Mapping[str, Class] = {
     "subscriptions": _of("accounts", "account_id"),
     "usage": _of("accounts", "account_id"),
     "tickets": _of("accounts", "account_id"),
-    "quotas": Scoped(f"subject_kind = 'org_unit' or subject_id = any {_PEOPLE}"),
+    "quotas": _TARGETS,
+    "leaves": _owned("user_id"),
+    "quota_policies": _PROCESS,
+    "goals": _TARGETS,
+    "goal_versions": _of("goals", "goal_id"),
+    "goal_steps": _of("goals", "goal_id"),
+    "goal_commits": _of("goals", "goal_id"),
+    "goal_decompositions": _of("goals", "goal_id"),
+    "leaderboards": Shared("the rule of a ranking is everybody's to read"),
+    "leaderboard_results": Scoped(f"subject_id = any {_PEOPLE} or subject_id = any {_UNITS}"),
     "predictions": _of("opportunities", "opportunity_id"),
     "advice_decisions": _of("opportunities", "opportunity_id"),
     "recommendations": _of("opportunities", "opportunity_id"),
@@ -167,8 +192,9 @@ CLASSES: Mapping[str, Class] = {
     "rule_versions": _PROCESS,
     "rule_runs": _of("process_events", "event_id"),
     "process_events": Scoped(f"actor_id = {_ME} or {_subject('process_events')}", appends=True),
-    "webhook_endpoints": Scoped("false"),  # the secrets that sign what we send
-    "webhook_deliveries": Scoped("false"),
+    "webhook_endpoints": Operated(),
+    "webhook_secrets": Operated(hidden=("secret",)),  # what signs our messages
+    "webhook_deliveries": Operated(),
     "approval_policies": _PROCESS,
     "approvals": Scoped(
         f"requested_by = any {_PEOPLE} or {_ME} = any (approvers)"
@@ -192,10 +218,18 @@ _FUNCTIONS = (
     """create or replace function winward_visible_people() returns text[]
     language sql stable parallel safe as
     $$ select nullif(current_setting('winward.people', true), '')::text[] $$""",
+    """create or replace function winward_visible_units() returns text[]
+    language sql stable parallel safe as
+    $$ select nullif(current_setting('winward.units', true), '')::text[] $$""",
     """create or replace function winward_me() returns text
     language sql stable parallel safe as
     $$ select nullif(current_setting('winward.me', true), '') $$""",
 )
+
+_OPERATES = """create or replace function winward_operates() returns boolean
+    language sql stable as
+    $$ select exists (select from users where id = winward_me()
+       and role in ('sales_ops', 'admin')) $$"""
 
 _DECIDED = """create or replace function winward_decided() returns bigint[]
     language sql stable security definer set search_path from current as
@@ -205,7 +239,12 @@ _DECIDED = """create or replace function winward_decided() returns bigint[]
 
 def digest() -> str:
     """Return what identifies this declaration."""
-    parts = [*_FUNCTIONS, _DECIDED, *(f"{name} {kind!r}" for name, kind in sorted(CLASSES.items()))]
+    parts = [
+        *_FUNCTIONS,
+        _OPERATES,
+        _DECIDED,
+        *(f"{name} {kind!r}" for name, kind in sorted(CLASSES.items())),
+    ]
     return hashlib.sha256("\n".join((*parts, *sorted(READ_AND_APPEND))).encode()).hexdigest()[:16]
 
 
@@ -232,8 +271,12 @@ def apply(connection: Connection) -> None:
     """Make the policies and rights of every declared table that exists. Raises NoWebRole."""
     ensure_role(connection)
     present = set(inspect(connection).get_table_names())
+    users = (_OPERATES,) if "users" in present else ()
     decided = (_DECIDED,) if "approval_decisions" in present else ()
-    for statement in (*_FUNCTIONS, *decided, *_entrance(), *_rights(present)):
+    hiding = {t for t, k in CLASSES.items() if isinstance(k, Operated) and k.hidden}
+    columns = {t: [c["name"] for c in inspect(connection).get_columns(t)]
+               for t in hiding & present}  # fmt: skip
+    for statement in (*_FUNCTIONS, *users, *decided, *_entrance(), *_rights(present, columns)):
         connection.exec_driver_sql(statement)
     connection.exec_driver_sql(f"comment on function winward_sees_everyone() is '{digest()}'")
 
@@ -254,7 +297,7 @@ def _entrance() -> Iterator[str]:
     )
 
 
-def _rights(present: set[str]) -> Iterator[str]:
+def _rights(present: set[str], columns: Mapping[str, list[str]]) -> Iterator[str]:
     for table in sorted(present):
         yield f'revoke all on "{table}" from {WEB_ROLE}'
     if "alembic_version" in present:
@@ -265,10 +308,16 @@ def _rights(present: set[str]) -> Iterator[str]:
         if isinstance(kind, Never):
             continue
         rights = "select, insert" if table in READ_AND_APPEND else "select, insert, update, delete"
+        if isinstance(kind, Operated) and kind.hidden:
+            read = ", ".join(name for name in columns[table] if name not in kind.hidden)
+            rights = f"select ({read}), insert, update"
         yield f"grant {rights} on {table} to {WEB_ROLE}"
         yield from _sequences(table)
         if isinstance(kind, Scoped):
             yield from _policies(table, kind)
+        if isinstance(kind, Operated):
+            yield f"alter table {table} enable row level security"
+            yield f"create policy {POLICY} on {table} to {WEB_ROLE} using (winward_operates())"
 
 
 def _sequences(table: str) -> Iterator[str]:

@@ -6,7 +6,9 @@ from crm_core.accounts import models as accounts
 from crm_core.activities import models as activities
 from crm_core.advice import models as advice
 from crm_core.audit import models as audit
+from crm_core.contests import models as contests
 from crm_core.database import Base
+from crm_core.goals import models as goals
 from crm_core.health import models as health
 from crm_core.imports import models as imports
 from crm_core.leads import models as leads
@@ -25,6 +27,8 @@ __all__ = [
     "activities",
     "advice",
     "audit",
+    "contests",
+    "goals",
     "health",
     "imports",
     "leads",

@@ -100,7 +100,10 @@ def find_scope(
         return None
     set_origin(session, origin(request, actor=viewer.id, now=now))
     may = people.visible_to(session, viewer, as_of=now)
-    set_scope(session, user_id=viewer.id, everyone=may.everyone, user_ids=may.user_ids)
+    set_scope(
+        session, user_id=viewer.id, everyone=may.everyone, user_ids=may.user_ids,
+        unit_ids=may.unit_ids,
+    )  # fmt: skip
     if request.method not in security.SAFE_METHODS:
         set_now(session, now)
     return may

@@ -59,6 +59,12 @@ class Visibility:
 
     everyone: bool
     user_ids: frozenset[str] = frozenset()
+    unit_ids: frozenset[str] = field(default=frozenset(), compare=False)
+    """The org units that the person leads, whose targets are theirs to see."""
+
+    def leads(self, org_unit_id: str) -> bool:
+        """Return whether the targets of this org unit may be seen."""
+        return self.everyone or org_unit_id in self.unit_ids
 
     def allows(self, user_id: str | None) -> bool:
         """Return whether records of this owner may be seen."""
@@ -185,11 +191,13 @@ units(id) as (
     union
     select o.id from org_units o join units on o.parent_id = units.id
 )
-select id from chain
+select id, false as is_unit from chain
 union
-(select p.user_id from places p join units on units.id = p.org_unit_id
+(select p.user_id, false from places p join units on units.id = p.org_unit_id
  except
- select id from superiors)
+ select id, false from superiors)
+union all
+select id, true from units
 """  # noqa: S608 - of this module's own texts
 _SUBTREE = text(_SUBTREE_SQL)
 
@@ -202,15 +210,20 @@ def visible_to(session: Session, user: HasRole, *, as_of: dt.datetime) -> Visibi
     units (and the units below) where they or a manager below them are placed; never their own
     superiors'. Who has left stays where they were last placed, so that history stays with the
     team. Who has no assignment at all is placed by ``org_unit_id``. Sales ops, finance, data
-    scientists and admins see everybody's; any other role only their own.
+    scientists and admins see everybody's; any other role only their own. ``unit_ids`` are those
+    org units, whoever is placed in them.
     """
     if user.role in SEES_EVERYONE:
         return Visibility(everyone=True)
     if user.role not in LEADS_PEOPLE:
         return Visibility(everyone=False, user_ids=frozenset({user.id}))
     parameters = {"me": user.id, "day": company_day(session, as_of)}
-    found = session.execute(_SUBTREE, parameters).scalars()
-    return Visibility(everyone=False, user_ids=frozenset(found))
+    found = session.execute(_SUBTREE, parameters).all()
+    return Visibility(
+        everyone=False,
+        user_ids=frozenset(row.id for row in found if not row.is_unit),
+        unit_ids=frozenset(row.id for row in found if row.is_unit),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,4 +273,26 @@ def without_place(session: Session, *, as_of: dt.datetime) -> tuple[Person, ...]
         if not person.has_place
         and person.role not in SEES_EVERYONE
         and not (person.role in LEADS_PEOPLE and person.id in led)
+    )
+
+
+_EVERYBODY_SQL = f"""
+with {_REPORTS},{_PLACES}
+select u.id, u.name, u.role, r.manager_id, coalesce(u.left_on <= :day, false) as has_left,
+       array(select p.org_unit_id from places p where p.user_id = u.id order by 1) as units
+from users u join reports r on r.id = u.id
+where u.hired_on is null or u.hired_on <= :day
+order by u.id
+"""  # noqa: S608 - likewise
+_EVERYBODY = text(_EVERYBODY_SQL)
+
+
+def everybody(session: Session, *, day: dt.date) -> tuple[tuple[Person, bool], ...]:
+    """Return who had been hired by a day, with their place then and whether they had left.
+
+    Who has left stays where they last were: what they sold stays with their team.
+    """
+    rows = session.execute(_EVERYBODY, {"day": day})
+    return tuple(
+        (Person(r.id, r.name, r.role, r.manager_id, tuple(r.units)), r.has_left) for r in rows
     )

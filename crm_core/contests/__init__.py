@@ -1,0 +1,1 @@
+"""Leaderboards: any metric ranked by its own direction, with a frozen result."""

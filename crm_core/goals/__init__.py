@@ -1,0 +1,1 @@
+"""Goals of the company, its units and people: versions, approval, decomposition, progress."""
