@@ -166,6 +166,16 @@ CLASSES: Mapping[str, Class] = {
     "goal_decompositions": _of("goals", "goal_id"),
     "leaderboards": Shared("the rule of a ranking is everybody's to read"),
     "leaderboard_results": Scoped(f"subject_id = any {_PEOPLE} or subject_id = any {_UNITS}"),
+    "forecast_adjustments": _owned("author_id"),  # what is set above somebody is not theirs to see
+    "forecast_submissions": _owned("author_id"),
+    "forecast_submission_items": _of("forecast_submissions", "submission_id"),
+    "forecast_cadences": _PROCESS,
+    "forecast_snapshots": Shared("when snapshots were taken; no deal and nobody is named"),
+    "forecast_snapshot_rates": _REFERENCE,
+    "forecast_snapshot_deals": _owned(),
+    "forecast_snapshot_cells": _owned("audience_id"),
+    "forecast_baselines": _owned("subject_id"),
+    "forecast_scores": _owned("subject_id"),
     "predictions": _of("opportunities", "opportunity_id"),
     "advice_decisions": _of("opportunities", "opportunity_id"),
     "recommendations": _of("opportunities", "opportunity_id"),
@@ -208,7 +218,18 @@ CLASSES: Mapping[str, Class] = {
     "lead_assignments": _PROCESS,
 }
 
-READ_AND_APPEND = frozenset({"audit_log"})
+READ_AND_APPEND = frozenset(
+    {
+        "audit_log",
+        *(
+            f"forecast_{name}"
+            for name in (
+                "adjustments", "submissions", "submission_items", "cadences", "snapshots",
+                "snapshot_rates", "snapshot_deals", "snapshot_cells", "baselines", "scores",
+            )
+        ),
+    }
+)  # fmt: skip
 """Tables in which the web may add rows and read them, and nothing else."""
 
 _FUNCTIONS = (

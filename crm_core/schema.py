@@ -9,6 +9,7 @@ from crm_core.audit import models as audit
 from crm_core.contests import models as contests
 from crm_core.database import Base
 from crm_core.goals import models as goals
+from crm_core.forecasts import models as forecasts
 from crm_core.health import models as health
 from crm_core.imports import models as imports
 from crm_core.leads import models as leads
@@ -29,6 +30,7 @@ __all__ = [
     "audit",
     "contests",
     "goals",
+    "forecasts",
     "health",
     "imports",
     "leads",

@@ -89,13 +89,17 @@ def states(
     known_at: dt.datetime,
     among: Sequence[Select[Any]] = (),
     name: str = "states",
+    with_category: bool = False,
 ) -> CTE:
     """Return one row per deal that existed: its stage, amount, close date and owner then.
 
     Columns: opportunity_id, name, account_id, pipeline, created_at, currency, stage, stage_at,
-    kind, position, amount (decimal, major units), expected_close_on, owner_id, product_id.
+    kind, position, amount (decimal, major units), expected_close_on, owner_id, product_id,
+    stage_category (the stage's forecast category) and picked_category (the one set for the
+    deal, read only ``with_category``).
     """
-    events = known_events(happened_by=happened_by, known_at=known_at, fields=_FIELDS, among=among)
+    fields = (*_FIELDS, "forecast_category") if with_category else _FIELDS
+    events = known_events(happened_by=happened_by, known_at=known_at, fields=fields, among=among)
     pivoted = _last_values(events)
     return (
         select(
@@ -113,6 +117,8 @@ def states(
             pivoted.c.expected_close_on,
             pivoted.c.owner_id,
             pivoted.c.product_id,
+            Stage.forecast_category.label("stage_category"),
+            pivoted.c.picked_category,
         )
         .join(Opportunity, Opportunity.id == pivoted.c.opportunity_id)
         .join(Stage, and_(Stage.pipeline == Opportunity.pipeline, Stage.stage == pivoted.c.stage))
@@ -146,6 +152,7 @@ def _last_values(events: Select[Any]) -> Subquery:
             cast(func.nullif(value("expected_close_on"), ""), Date).label("expected_close_on"),
             value("owner_id").label("owner_id"),
             value("product_id").label("product_id"),
+            value("forecast_category").label("picked_category"),
         )
         .group_by(last.c.opportunity_id)
         .subquery()

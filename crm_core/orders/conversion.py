@@ -62,6 +62,9 @@ def major(minor: Expression, currency: Expression) -> Expression:
 def valued(rows: Select[Any], *, to: str, name: str, known_at: dt.datetime) -> CTE:
     """Return rows with their ``value``: minor units of currency ``to``, rounded once.
 
+    ``rate`` is the rate it was converted at (null where none was needed or known), in units of
+    ``to`` per unit where ``rate_is_direct``, else the other way round.
+
     The rows have columns ``major`` (decimal or null), ``currency`` and ``rate_day``. The value is
     null where the amount is, or where no rate is known for the pair on that day. The steps are
     materialised, so that no rate is looked up twice for one row. Rates recorded after
@@ -89,7 +92,12 @@ def valued(rows: Select[Any], *, to: str, name: str, known_at: dt.datetime) -> C
     )
     scale = literal(Decimal(10) ** minor_digits(to), Numeric)
     stepped = (
-        select(given, (converted * scale).label("exact"))
+        select(
+            given,
+            rate.c.rate.label("rate"),
+            rate.c.is_direct.label("rate_is_direct"),
+            (converted * scale).label("exact"),
+        )
         .outerjoin(rate, given.c.currency != to)
         .cte(f"{name}_exact")
         .prefix_with("MATERIALIZED")

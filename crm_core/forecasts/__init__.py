@@ -1,0 +1,1 @@
+"""Forecasts: categories, roll-ups, adjustments, submissions, snapshots and the bridge."""
