@@ -19,10 +19,10 @@ from jinja2.runtime import Context
 from crm_core.people import queries as people
 from crm_core.people.queries import Viewer
 from crm_core.processes import alerts
-from serving import addresses, languages
+from serving import addresses, formats, languages
 from serving.dependencies import MaybeSignedIn, Now, Reads, SessionOfRequest
 from serving.languages import Language
-from serving.web import formats, menu, vocabulary
+from serving.web import menu, vocabulary
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"

@@ -13,8 +13,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 from crm_core.money import Money
-from serving import languages
-from serving.web import formats
+from serving import formats, languages
 
 SERVING = Path(languages.__file__).parent
 METHODS = [("**.html", "jinja2"), ("**.py", "python")]

@@ -13,7 +13,7 @@ from crm_core.money import Money
 
 ABSENT = "–"
 MoneyStyle = Literal["whole", "exact", "compact"]
-NumberStyle = Literal["plain", "whole", "percent", "points", "decimal"]
+NumberStyle = Literal["plain", "whole", "percent", "tenths", "points", "decimal"]
 TimeStyle = Literal["day", "short", "time", "clock", "month"]
 
 _TIMES = {
@@ -46,7 +46,7 @@ def money(value: Money | None, *, locale: Locale, style: MoneyStyle = "whole") -
 
 
 def number(value: float | Decimal | None, *, locale: Locale, style: NumberStyle = "plain") -> str:
-    """Return a number: ``percent`` of a fraction, ``points`` a signed difference of percents."""
+    """Return a number; of a fraction ``percent``, ``tenths`` of one, or signed ``points``."""
     if value is None:
         return ABSENT
     if style == "percent":
@@ -57,7 +57,7 @@ def number(value: float | Decimal | None, *, locale: Locale, style: NumberStyle 
         return str(numbers.format_percent(value, locale=locale))
     if style == "points":
         return str(numbers.format_decimal(100 * value, format="+0.0;−0.0", locale=locale))
-    pattern = {"decimal": "#,##0.000", "whole": "#,##0"}.get(style)
+    pattern = {"decimal": "#,##0.000", "whole": "#,##0", "tenths": "#,##0.0%"}.get(style)
     return str(numbers.format_decimal(value, format=pattern, locale=locale))
 
 
