@@ -181,7 +181,7 @@ class RuleRun(Base):
 
 
 class WebhookEndpoint(Base):
-    """Where webhooks go and the secrets that sign them; the former counts until it is over."""
+    """Where webhooks go."""
 
     __tablename__ = "webhook_endpoints"
     __table_args__ = ({"info": {"scope": "operations"}},)
@@ -189,12 +189,22 @@ class WebhookEndpoint(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(Text, unique=True)
     url: Mapped[str] = mapped_column(Text)
-    secret: Mapped[str] = mapped_column(Text)
-    former_secret: Mapped[str | None] = mapped_column(Text)
-    former_until: Mapped[dt.datetime | None] = mapped_column(Instant)
     is_active: Mapped[bool] = mapped_column(default=True, server_default="true")
     created_at: Mapped[dt.datetime] = mapped_column(Instant)
     created_by: Mapped[str | None] = mapped_column(ForeignKey(User.id))
+
+
+class WebhookSecret(Base):
+    """A key that signs messages to an endpoint, until ``ends_at``. The web writes it, unread."""
+
+    __tablename__ = "webhook_secrets"
+    __table_args__ = ({"info": {"scope": "operations"}},)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    endpoint_id: Mapped[int] = mapped_column(ForeignKey(WebhookEndpoint.id), index=True)
+    secret: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[dt.datetime] = mapped_column(Instant)
+    ends_at: Mapped[dt.datetime | None] = mapped_column(Instant)
 
 
 class WebhookDelivery(Base):

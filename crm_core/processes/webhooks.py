@@ -7,14 +7,14 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from crm_core.errors import Invalid, NotFound
 from crm_core.processes import alerts
 from crm_core.processes.acting import Acting
 from crm_core.processes.arithmetic import next_wait
-from crm_core.processes.models import WebhookDelivery, WebhookEndpoint
+from crm_core.processes.models import WebhookDelivery, WebhookEndpoint, WebhookSecret
 
 ROTATION = dt.timedelta(days=1)
 
@@ -73,26 +73,35 @@ def add_endpoint(session: Session, *, name: str, url: str, acting: Acting) -> tu
     taken = session.scalar(select(WebhookEndpoint.id).where(WebhookEndpoint.name == name.strip()))
     if not name.strip() or len(name) > 200 or taken is not None:
         raise BadEndpoint("An endpoint needs a name of its own.")
-    secret = secrets.token_urlsafe(32)
     found = WebhookEndpoint(
-        name=name.strip(), url=url, secret=secret, created_at=acting.now,
-        created_by=acting.user_id,
-    )  # fmt: skip
+        name=name.strip(), url=url, created_at=acting.now, created_by=acting.user_id
+    )
     session.add(found)
     session.flush()
+    secret = _new_secret(session, found.id, now=acting.now)
     acting.log(session, "create", "webhook_endpoints", found.id, {"url": (None, url)})
     return found.id, secret
+
+
+def _new_secret(session: Session, endpoint_id: int, *, now: dt.datetime) -> str:
+    secret = secrets.token_urlsafe(32)
+    session.add(WebhookSecret(endpoint_id=endpoint_id, secret=secret, created_at=now))
+    session.flush()
+    return secret
 
 
 def rotate_secret(session: Session, endpoint_id: int, *, acting: Acting) -> str:
     """Give an endpoint a new secret and return it; the former signs too for a day."""
     acting.requires_operations()
-    found = _endpoint(session, endpoint_id)
-    found.former_secret, found.former_until = found.secret, acting.now + ROTATION
-    found.secret = secrets.token_urlsafe(32)
-    session.flush()
+    _endpoint(session, endpoint_id)
+    session.execute(
+        update(WebhookSecret)
+        .where(WebhookSecret.endpoint_id == endpoint_id, WebhookSecret.ends_at.is_(None))
+        .values(ends_at=acting.now + ROTATION)
+    )
+    secret = _new_secret(session, endpoint_id, now=acting.now)
     acting.log(session, "rotate", "webhook_endpoints", endpoint_id, {"secret": (None, None)})
-    return found.secret
+    return secret
 
 
 def set_active(session: Session, endpoint_id: int, is_active: bool, *, acting: Acting) -> None:
@@ -131,7 +140,10 @@ def deliveries(session: Session, *, limit: int = 100) -> tuple[Delivery, ...]:
 
 
 def claim(session: Session, *, now: dt.datetime) -> Due | None:
-    """Return the next delivery that is due, locked until the transaction ends."""
+    """Return the next delivery that is due, locked until the transaction ends.
+
+    Only the worker may: the web's role cannot read a secret.
+    """
     row = session.execute(
         select(WebhookDelivery, WebhookEndpoint)
         .join(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
@@ -148,9 +160,14 @@ def claim(session: Session, *, now: dt.datetime) -> Due | None:
     if row is None:
         return None
     delivery, endpoint = row
-    keys = [endpoint.secret]
-    if endpoint.former_secret and endpoint.former_until and endpoint.former_until > now:
-        keys.append(endpoint.former_secret)
+    keys = session.scalars(
+        select(WebhookSecret.secret)
+        .where(
+            WebhookSecret.endpoint_id == endpoint.id,
+            or_(WebhookSecret.ends_at.is_(None), WebhookSecret.ends_at > now),
+        )
+        .order_by(WebhookSecret.id.desc())
+    )
     return Due(delivery.id, endpoint.url, tuple(keys), delivery.body, delivery.attempts)
 
 

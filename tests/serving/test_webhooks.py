@@ -14,7 +14,7 @@ from crm_core.database import transaction
 from crm_core.processes import rules, webhooks
 from crm_core.processes.acting import program
 from crm_core.processes.arithmetic import MOST_ATTEMPTS
-from crm_core.processes.models import Alert, WebhookDelivery, WebhookEndpoint
+from crm_core.processes.models import Alert, WebhookDelivery, WebhookSecret
 from crm_core.processes.outbox import emit
 from serving import turns
 from serving.webhooks import BadTarget, is_public, signature, target
@@ -86,7 +86,7 @@ def test_a_message_is_signed_with_its_time_and_sent_once(engine, waiting):
     ((headers, body),) = Receiver.got
     stamp, given = headers["Winward-Signature"].split(",")
     with transaction(engine) as session:
-        secret = session.scalars(select(WebhookEndpoint.secret)).one()
+        secret = session.scalars(select(WebhookSecret.secret)).one()
     seconds = int(stamp.removeprefix("t="))
     assert given == f"v1={signature(secret, timestamp=seconds, body=body)}"
     assert seconds == int(NOON.timestamp())
@@ -96,7 +96,7 @@ def test_a_message_is_signed_with_its_time_and_sent_once(engine, waiting):
 
 def test_both_secrets_sign_while_one_replaces_the_other(engine, waiting):
     with transaction(engine) as session:
-        former = session.scalars(select(WebhookEndpoint.secret)).one()
+        former = session.scalars(select(WebhookSecret.secret)).one()
         secret = webhooks.rotate_secret(session, 1, acting=program(NOON))
     turns.deliver(engine, now=NOON, allowed_hosts=waiting)
     ((headers, body),) = Receiver.got
