@@ -1,26 +1,29 @@
-"""Reads of quotas as they were known, and the targets that follow from them."""
+"""Reads of quotas as they were known, of who was there, and the targets that follow from both."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Literal
 
-from sqlalchemy import or_, select
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from crm_core.money import Money
-from crm_core.orders.conversion import rates
-from crm_core.people.models import User
+from crm_core.money import Money, from_major
+from crm_core.orders.conversion import Rates, rates
+from crm_core.people.models import Assignment, User
 from crm_core.people.queries import Visibility
 from crm_core.periods import Period
+from crm_core.quotas.arithmetic import Change, Target, target
 from crm_core.quotas.arithmetic import Quota as Version
-from crm_core.quotas.arithmetic import Target, target
-from crm_core.quotas.models import Quota
+from crm_core.quotas.models import Leave, Quota, QuotaPolicy
+from crm_core.quotas.presence import Absence, Presence, Stay
 
 SubjectKind = Literal["user", "org_unit"]
+COUNTED = frozenset({"new_customers"})
+"""Metrics whose quota is a number of things: its major units, in whatever currency they stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,14 @@ class SubjectTarget:
     subject_id: str
     manager_id: str | None
     target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whom somebody reports to, and when, where and at which strength they were there."""
+
+    manager_id: str | None
+    presence: Presence
 
 
 def targets(
@@ -44,48 +55,131 @@ def targets(
 ) -> dict[str, SubjectTarget]:
     """Return, by subject, the target of a period as known, in one currency.
 
-    The version recorded last by ``as_of`` counts, approved by then (or by a source that records
-    no approval). A quota in another currency counts at the rate of its first day, the plan's
-    rate; without a rate the subject has no target. A user's target is prorated by the days
-    employed. ``scope`` limits users; an org unit's target is nobody's private number. Two queries,
-    and one more for each first day of quotas in another currency.
+    The version recorded last by ``as_of`` counts from the day it is effective on, if it was
+    approved by then (or comes from a source that records no approval). A quota in another
+    currency counts at the rate of its first day, the plan's rate; without a rate the subject has
+    no target. A user's target is prorated by the days there, less leave, each at the strength of
+    their ramp; its shares say in which unit. ``scope`` limits users, and units to those led. Two
+    queries, and one more for each first day of quotas in another currency.
     """
-    versions = _versions(
+    quotas = _versions(
         session, subject_kind=subject_kind, metric=metric, period=period, as_of=as_of
     )
-    people = _people(session, scope) if subject_kind == "user" else None
-    converted = _in_currency(session, versions, to=currency, as_of=as_of)
+    if subject_kind == "org_unit":
+        quotas = [quota for quota in quotas if scope.leads(quota.subject_id)]
+        present: Mapping[str, Person] = {}
+    else:
+        present = people(session, scope, as_of=as_of)
+    convert = _Converter(session, metric, to=currency, as_of=as_of)
     result = {}
-    for subject_id, quotas in converted.items():
-        if people is not None and subject_id not in people:
+    for subject_id, versions in convert.plans(quotas).items():
+        person = present.get(subject_id)
+        if subject_kind == "user" and person is None:
             continue
-        person = people[subject_id] if people is not None else None
         found = target(
-            quotas,
-            period=period,
-            active_from=person.hired_on if person else None,
-            active_to=person.left_on if person else None,
-        )
+            versions, period=period, active_from=None, active_to=None,
+            presence=person.presence if person else None,
+        )  # fmt: skip
         if found is not None:
             manager_id = person.manager_id if person else None
             result[subject_id] = SubjectTarget(subject_id, manager_id, found)
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class _Person:
-    hired_on: dt.date | None
-    left_on: dt.date | None
-    manager_id: str | None
+def people(session: Session, scope: Visibility, *, as_of: dt.datetime) -> dict[str, Person]:
+    """Return everybody in scope with their time at the company as known, by one query."""
+    found = {}
+    for row in session.execute(_people(scope, as_of=as_of)):
+        stays = tuple(Stay(unit, _day(start), _day_or_none(end)) for unit, start, end in row.stays)
+        leaves = tuple(Absence(_day(start), _day(end)) for start, end in row.leaves)
+        presence = Presence(
+            hired_on=row.hired_on, left_on=row.left_on, leaves=leaves,
+            stays=stays or _home(row.org_unit_id), ramp=_ramp(row.ramp, row.hired_on),
+        )  # fmt: skip
+        found[row.id] = Person(row.manager_id, presence)
+    return found
 
 
-def _people(session: Session, scope: Visibility) -> dict[str, _Person]:
-    rows = session.execute(
-        select(User.id, User.hired_on, User.left_on, User.manager_id).where(
-            scope.condition(User.id)
+def season(session: Session, *, as_of: dt.datetime) -> tuple[Decimal, ...]:
+    """Return the share of a year's sales of each month from January on; empty without a policy."""
+    content = session.scalar(_policy("season", as_of=as_of))
+    return () if content is None else tuple(Decimal(str(each)) for each in content["weights"])
+
+
+def policy(session: Session, kind: str, *, as_of: dt.datetime) -> QuotaPolicy | None:
+    """Return the newest version of a policy as known."""
+    found: QuotaPolicy | None = session.scalar(_newest(select(QuotaPolicy), kind, as_of=as_of))
+    return found
+
+
+def leaves(session: Session, scope: Visibility, *, as_of: dt.datetime) -> list[Leave]:
+    """Return the leaves of the people in scope that were known and not taken back, latest first."""
+    return list(
+        session.scalars(
+            select(Leave)
+            .where(scope.condition(Leave.user_id), _is_known(as_of))
+            .order_by(Leave.starts_on.desc(), Leave.id)
         )
     )
-    return {row.id: _Person(row.hired_on, row.left_on, row.manager_id) for row in rows}
+
+
+def _day(text: str) -> dt.date:
+    return dt.date.fromisoformat(text)
+
+
+def _day_or_none(text: str | None) -> dt.date | None:
+    return None if text is None else dt.date.fromisoformat(text)
+
+
+def _home(org_unit_id: str | None) -> tuple[Stay, ...]:
+    return () if org_unit_id is None else (Stay(org_unit_id, dt.date.min),)
+
+
+def _ramp(content: Mapping[str, Any] | None, hired_on: dt.date | None) -> tuple[Decimal, ...]:
+    """Return the strengths of a person's first months; the policy may start with later hires."""
+    if content is None or hired_on is None:
+        return ()
+    since = content.get("hired_from")
+    if since is not None and hired_on < _day(since):
+        return ()
+    return tuple(Decimal(percent) / 100 for percent in content["percents"])
+
+
+def _is_known(as_of: dt.datetime) -> Any:  # noqa: ANN401 - a condition
+    return and_(
+        Leave.recorded_at <= as_of, or_(Leave.cancelled_at.is_(None), Leave.cancelled_at > as_of)
+    )
+
+
+def _newest(statement: Select[Any], kind: str, *, as_of: dt.datetime) -> Select[Any]:
+    return (
+        statement.where(QuotaPolicy.kind == kind, QuotaPolicy.created_at <= as_of)
+        .order_by(QuotaPolicy.created_at.desc(), QuotaPolicy.version.desc())
+        .limit(1)
+    )
+
+
+def _policy(kind: str, *, as_of: dt.datetime) -> Select[Any]:
+    return _newest(select(QuotaPolicy.content), kind, as_of=as_of)
+
+
+def _people(scope: Visibility, *, as_of: dt.datetime) -> Select[Any]:
+    """Return the select of people with their places and leaves as lists."""
+    place = func.jsonb_build_array(
+        Assignment.org_unit_id, Assignment.valid_from, Assignment.valid_to
+    )
+    empty = func.jsonb_build_array()
+    stays = select(func.coalesce(func.jsonb_agg(place), empty)).where(Assignment.user_id == User.id)
+    away = func.jsonb_build_array(Leave.starts_on, Leave.ends_on)
+    off = select(func.coalesce(func.jsonb_agg(away), empty)).where(
+        Leave.user_id == User.id, _is_known(as_of)
+    )
+    return select(
+        User.id, User.hired_on, User.left_on, User.manager_id, User.org_unit_id,
+        stays.correlate(User).scalar_subquery().label("stays"),
+        off.correlate(User).scalar_subquery().label("leaves"),
+        _policy("ramp", as_of=as_of).scalar_subquery().label("ramp"),
+    ).where(scope.condition(User.id))  # fmt: skip
 
 
 def _versions(
@@ -96,9 +190,9 @@ def _versions(
     period: Period,
     as_of: dt.datetime,
 ) -> list[Quota]:
+    """Return every version known by then, the later after the earlier."""
     statement = (
         select(Quota)
-        .ext(distinct_on(Quota.subject_id, Quota.period_start, Quota.period_end))
         .where(
             Quota.subject_kind == subject_kind,
             Quota.metric == metric,
@@ -107,23 +201,55 @@ def _versions(
             Quota.recorded_at <= as_of,
             or_(Quota.approved_at.is_(None), Quota.approved_at <= as_of),
         )
-        .order_by(Quota.subject_id, Quota.period_start, Quota.period_end, Quota.recorded_at.desc())
+        .order_by(Quota.subject_id, Quota.period_start, Quota.period_end, Quota.recorded_at)
     )
     return list(session.scalars(statement))
 
 
-def _in_currency(
-    session: Session, quotas: list[Quota], *, to: str, as_of: dt.datetime
-) -> Mapping[str, list[Version]]:
-    """Return each subject's quotas in one currency, each at the rate of its first day."""
-    foreign_days = {quota.period_start for quota in quotas if quota.currency != to}
-    by_day = {day: rates(session, to=to, day=day, known_at=as_of) for day in sorted(foreign_days)}
-    result: dict[str, list[Version]] = {}
-    for quota in quotas:
-        amount: Money | None = Money(quota.amount_minor, quota.currency)
-        if quota.currency != to:
-            amount = by_day[quota.period_start].convert(Money(quota.amount_minor, quota.currency))
-        if amount is not None:
-            version = Version(quota.period_start, quota.period_end, amount)
-            result.setdefault(quota.subject_id, []).append(version)
-    return result
+@dataclass
+class _Converter:
+    """Quotas in one currency, each at the rate of its first day; the rates of a day asked once."""
+
+    session: Session
+    metric: str
+    to: str
+    as_of: dt.datetime
+
+    def plans(self, quotas: Collection[Quota]) -> dict[str, list[Version]]:
+        """Return each subject's quotas, what changed inside a period behind what it was before."""
+        foreign = {quota.period_start for quota in quotas if quota.currency != self.to}
+        by_day = (
+            {} if self.metric in COUNTED else {day: self._rates(day) for day in sorted(foreign)}
+        )
+        found: dict[tuple[str, dt.date, dt.date], Version] = {}
+        for quota in quotas:
+            key = (quota.subject_id, quota.period_start, quota.period_end)
+            amount = self._amount(quota, by_day)
+            if amount is None:
+                found.pop(key, None)
+            else:
+                found[key] = _after(found.get(key), quota, amount)
+        result: dict[str, list[Version]] = {}
+        for (subject_id, _, _), version in found.items():
+            result.setdefault(subject_id, []).append(version)
+        return result
+
+    def _rates(self, day: dt.date) -> Rates:
+        return rates(self.session, to=self.to, day=day, known_at=self.as_of)
+
+    def _amount(self, quota: Quota, by_day: Mapping[dt.date, Rates]) -> Money | None:
+        amount = Money(quota.amount_minor, quota.currency)
+        if quota.currency == self.to:
+            return amount
+        if self.metric in COUNTED:
+            return from_major(amount.major, self.to)
+        return by_day[quota.period_start].convert(amount)
+
+
+def _after(before: Version | None, quota: Quota, amount: Money) -> Version:
+    """Return a subject's quota of a period after one more version became known."""
+    planned, day = quota.planned_days, quota.effective_on
+    if before is None or day is None or day <= quota.period_start:
+        return Version(quota.period_start, quota.period_end, amount, planned)
+    kept: Iterable[Change] = (change for change in before.changes if change.day < day)
+    return replace(before, changes=(*kept, Change(day, amount, planned)))
