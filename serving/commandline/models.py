@@ -167,16 +167,24 @@ def train(
 
     The rules of data health run first; a critical one that fails stops the training. A model
     that is no better than the base rate is reported as that, and the calibrated base rate is
-    what will be served. Run 'winward features build' for the same T first.
+    what will be served. Run 'winward features build' for the same T first: the newest build up
+    to T is learnt from, and an older one is named.
     """
+    from features.builds import latest_build
+
     with _opened(trials=trials) as opened:
         failing = _stopping(opened)
         overruled = None if despite_health is None else _reason(despite_health, failing)
-        trained = _trained(
-            opened, opened.moment(as_of), seed=seed, blocking=() if overruled else failing
-        )
-        result = {"version": trained.version, "report": trained.report.as_json()}
+        moment = opened.moment(as_of)
+        trained = _trained(opened, moment, seed=seed, blocking=() if overruled else failing)
+        built = latest_build(opened.settings, as_of=moment).as_of
+        result = {
+            "version": trained.version,
+            "report": trained.report.as_json(),
+            "features_built_as_of": built.isoformat(),
+        }
         lines = wording.training(trained.version, trained.report, opened.calendar.time_zone)
+        lines += wording.older_build(built, moment, opened.calendar.time_zone)
         if overruled:
             _note(opened, trained.version, overruled)
             result["despite_health"] = overruled

@@ -61,6 +61,17 @@ def training(version: str, report: TrainingReport, zone: ZoneInfo) -> list[str]:
     return [*lines, *(leak.sentence() for leak in report.leaks)]
 
 
+def older_build(built: dt.datetime, asked: dt.datetime, zone: ZoneInfo) -> list[str]:
+    """Say that rows were learnt from an older build than asked for; nothing within a day."""
+    if asked - built < dt.timedelta(days=1):
+        return []
+    return [
+        f"Learnt from the features built as of {moment(built, zone)}, the newest up to "
+        f"{moment(asked, zone)}; `winward features build --as-of {asked.isoformat()}` makes newer "
+        "ones."
+    ]
+
+
 def _judged(report: TrainingReport, zone: ZoneInfo) -> list[str]:
     if report.served is None:
         return []

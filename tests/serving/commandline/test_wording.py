@@ -39,7 +39,7 @@ def report():
         candidates={"linear": Tried(0.55, 0.04, 0.66), "blend": Tried(0.53, 0.03, None)},
         calibrator=(1.0, 0.0), leaks=(),
         left_out=(LeftOut("before_recording", 12, since="2025-01-01T00:00:00+00:00"),),
-        fingerprint="f", seed=7, seconds={},
+        fingerprint="f", seed=7, seconds={}, gain_counting_open=None,
     )  # fmt: skip
 
 
@@ -79,3 +79,17 @@ class TestATraining:
         assert "linear           log loss 0.5500, ECE 0.040, AUC 0.660\n" in said
         assert "blend            log loss 0.5300, ECE 0.030  ← chosen" in said
         assert "12 rows from before 2025-01-01" in said
+
+
+class TestTheBuildLearntFrom:
+    """Whether the features a training used were older than asked for."""
+
+    def test_an_older_build_is_named_with_the_remedy(self):
+        built = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+        (line,) = wording.older_build(built, built + dt.timedelta(days=30), SHANGHAI)
+        assert "as of 2026-06-01 08:00" in line
+        assert "winward features build --as-of 2026-07-01T00:00:00+00:00" in line
+
+    def test_a_build_of_the_same_day_is_not_remarked_on(self):
+        built = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+        assert wording.older_build(built, built + dt.timedelta(hours=23), SHANGHAI) == []
