@@ -97,6 +97,16 @@ class FiscalCalendar:
         fiscal_year = starts_in if self.first_month == 1 else starts_in + 1
         return self.quarter(fiscal_year, months // 3 + 1)
 
+    def preceding(self, period: Period) -> Period:
+        """Return the period of the same kind right before one that :meth:`parse` gave."""
+        last = period.start - dt.timedelta(days=1)
+        if "Q" in period.name:
+            return self.quarter_of(last)
+        if "W" in period.name:
+            year, week, _ = last.isocalendar()
+            return self.parse(f"{year:04d}-W{week:02d}")
+        return self.parse(f"{last:%Y-%m}" if "-" in period.name else f"{int(period.name) - 1:04d}")
+
     def parse(self, text: str) -> Period:
         """Return the period a text names. Raises NotAPeriod."""
         found = _PERIOD.match(text.strip())

@@ -44,6 +44,19 @@ class TestFiscalCalendar:
         assert calendar.parse(quarter.name) == quarter
         assert calendar.quarter_of(quarter.end).start == quarter.end
 
+    @given(days, st.integers(1, 12), st.sampled_from(["{0.year:04d}", "{0:%Y-%m}", "Q", "W"]))
+    def test_the_preceding_period_ends_where_one_starts(
+        self, day: dt.date, first_month: int, kind: str
+    ) -> None:
+        calendar = FiscalCalendar(ZoneInfo("UTC"), first_month)
+        year, week, _ = day.isocalendar()
+        names = {"Q": calendar.quarter_of(day).name, "W": f"{year:04d}-W{week:02d}"}
+        period = calendar.parse(names.get(kind) or kind.format(day))
+        before = calendar.preceding(period)
+        assert before.end == period.start
+        assert len(before.name) == len(period.name)
+        assert calendar.parse(before.name) == before
+
     def test_midnight_follows_the_zone_over_a_clock_change(self) -> None:
         calendar = FiscalCalendar(ZoneInfo("America/New_York"))
         start, end = calendar.bounds(calendar.parse("2026-03"))
