@@ -16,7 +16,7 @@ STEP = Decimal("0.05")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A rank among peers (1 is best, equals share it) and a band that holds at least half of them."""
+    """A rank among peers (1 is best, equals share it), and a band that holds half or more."""
 
     rank: int
     peers: int

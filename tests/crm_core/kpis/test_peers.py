@@ -29,9 +29,9 @@ class TestPlace:
         assert place(team(*["1"] * FEWEST), "somebody") is None
 
     def test_tells_the_middle_half_to_whole_steps_outwards(self):
-        # of 0, 10, … 100 the quartiles are 25 and 75
+        # of eleven the third from below and the third from above
         found = place(team(*(Decimal(n) / 10 for n in range(11))), "p0")
-        assert (found.low, found.high) == (Decimal("0.25"), Decimal("0.75"))
+        assert (found.low, found.high) == (Decimal("0.20"), Decimal("0.80"))
         found = place(team("0.31", "0.32", "0.33", "0.34", "0.36"), "p0")
         assert (found.low, found.high) == (Decimal("0.30"), Decimal("0.35"))
 
