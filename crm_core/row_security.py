@@ -185,6 +185,10 @@ CLASSES: Mapping[str, Class] = {
     "import_batches": Scoped("false"),
     "import_rejections": Scoped("false"),
     "import_changes": Scoped("false"),
+    "metric_versions": Shared("what the company's numbers mean"),
+    "kpi_publications": Shared("when the numbers were written down, no number in it"),
+    "kpi_values": Scoped(f"subject_kind = 'user' and subject_id = any {_PEOPLE}"),
+    "kpi_days": _owned("user_id"),
     "health_runs": Shared("how sound the data are; every number may carry the badge"),
     "health_results": Shared("counts by rule, no record named"),
     "health_examples": Scoped("false"),
@@ -221,6 +225,7 @@ CLASSES: Mapping[str, Class] = {
 READ_AND_APPEND = frozenset(
     {
         "audit_log",
+        "metric_versions",
         *(
             f"forecast_{name}"
             for name in (

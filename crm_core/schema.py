@@ -8,10 +8,11 @@ from crm_core.advice import models as advice
 from crm_core.audit import models as audit
 from crm_core.contests import models as contests
 from crm_core.database import Base
-from crm_core.goals import models as goals
 from crm_core.forecasts import models as forecasts
+from crm_core.goals import models as goals
 from crm_core.health import models as health
 from crm_core.imports import models as imports
+from crm_core.kpis import models as kpis
 from crm_core.leads import models as leads
 from crm_core.opportunities import models as opportunities
 from crm_core.orders import models as orders
@@ -33,6 +34,7 @@ __all__ = [
     "forecasts",
     "health",
     "imports",
+    "kpis",
     "leads",
     "metadata",
     "opportunities",
