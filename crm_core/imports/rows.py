@@ -46,22 +46,22 @@ def table(
 ) -> pa.Table:
     """Return rows of equal width as a batch; an empty cell is null."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
-    arrays = [_text(column) for column in columns]
+    arrays = [as_text(pa.array(column, pa.string())) for column in columns]
     return pa.table(
         [pa.array(lines, pa.int64()), pa.array(problems, pa.string()), *arrays],
         names=[LINE, PROBLEM, *names],
     )
 
 
-def _text(values: tuple[str, ...]) -> pa.Array:
-    array = pa.array(values, pa.string())
+def as_text(array: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Return a column as it is handed over: an empty cell is null, a guarded formula is plain."""
     empty = pc.equal(array, "")
     if pc.any(empty).as_py():
         array = pc.if_else(empty, pa.scalar(None, pa.string()), array)
     return unquote_formulas(array)
 
 
-def unquote_formulas(array: pa.Array) -> pa.Array:
+def unquote_formulas(array: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Take away the one apostrophe that :func:`guard` put before a formula."""
     if not pc.any(pc.starts_with(array, "'")).as_py():
         return array

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 
 from crm_core.errors import Invalid
-from crm_core.imports import encodings, limits
+from crm_core.imports import block_reader, encodings, limits
 from crm_core.imports.rows import Source, table
 
 _ROWS = 20_000
 _LETTERS = 8 * limits.MEBIBYTE
+_BY_BLOCKS = ("utf-8", "utf-8-sig")
 _DELIMITERS = ",;\t|"
 
 csv.field_size_limit(limits.LONGEST_LINE)
@@ -32,8 +35,35 @@ def open_delimited(
     except BaseException:
         lines.close()
         raise
-    batches = _batches(_split(reader, lines, label), names)
+    batches = _delimited(lines, reader, names, mark, label)
     return Source(label, "csv", found.name, mark, names, batches, lines.close)
+
+
+def _delimited(
+    lines: _Lines, reader: Iterator[list[str]], names: list[str], mark: str, label: str
+) -> Iterator[pa.Table]:
+    """Yield the rows after the header: by whole blocks where that is sure to be right."""
+
+    def careful(block: bytes, before: int) -> Iterator[pa.Table]:
+        part = _Lines(lines.path, label, lines.encoding, io.BytesIO(block), before)
+        records = csv.reader(part, delimiter=mark, strict=True)
+        yield from _batches(_split(records, part, label), names)
+
+    with lines.path.open("rb") as stream:
+        most = limits.LONGEST_LINE_BYTES
+        header = b"".join(stream.readline(most) for _ in range(lines.number))
+        if lines.encoding.codec not in _BY_BLOCKS or b"\r" in header.replace(b"\r\n", b""):
+            yield from _batches(_split(reader, lines, label), names)
+            return
+        found = block_reader.read(stream, names, mark, lines=lines.number, careful=careful)
+        for part in found:
+            if isinstance(part, block_reader.Rest):
+                stream.seek(part.offset)
+                lines = _Lines(lines.path, label, lines.encoding, stream, part.lines)
+                records = csv.reader(lines, delimiter=mark, strict=True)
+                yield from _batches(_split(records, lines, label), names)
+            else:
+                yield part
 
 
 def open_columns(
@@ -63,10 +93,21 @@ def open_columns(
 class _Lines:
     """The lines of a file, each checked for length, NUL and encoding; ``number`` counts them."""
 
-    def __init__(self, path: Path, label: str, encoding: encodings.Encoding) -> None:
+    def __init__(
+        self,
+        path: Path,
+        label: str,
+        encoding: encodings.Encoding,
+        rest: BinaryIO | None = None,
+        before: int = 0,
+    ) -> None:
+        """Begin at the file's start, or with what is left of it after ``before`` lines."""
         self.path, self.label, self.encoding = path, label, encoding
-        self.number = 0
-        self._stream = path.open(encoding=encoding.codec, newline="")
+        self.number = before
+        if rest is None:
+            self._stream = path.open(encoding=encoding.codec, newline="")
+        else:  # after the BOM
+            self._stream = io.TextIOWrapper(rest, encoding="utf-8", newline="")
 
     def close(self) -> None:
         """Close the file."""
