@@ -11,8 +11,13 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 
 from crm_core import row_security
+from crm_core.errors import Conflict
 
 _LOCK = 7_246_913_001  # any number of ours: two programs must not migrate at once
+
+
+class NewerStore(Conflict):
+    """The store was migrated by a newer program than this one."""
 
 
 def configuration(url: str = "") -> Config:
@@ -52,7 +57,10 @@ def is_current(engine: Engine) -> bool:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the database to a revision; one program at a time, the others wait."""
+    """Bring the database to a revision; one program at a time, the others wait.
+
+    Raises NewerStore.
+    """
     _run(engine, revision, command.upgrade)
 
 
@@ -66,6 +74,7 @@ def _run(engine: Engine, revision: str, step: object) -> None:
         connection.execute(text("select pg_advisory_lock(:key)"), {"key": _LOCK})
         connection.commit()
         try:
+            _refuse_newer(MigrationContext.configure(connection).get_current_revision())
             config = configuration()
             config.attributes["connection"] = connection
             row_security.lift(connection)
@@ -76,3 +85,12 @@ def _run(engine: Engine, revision: str, step: object) -> None:
             connection.rollback()
             connection.execute(text("select pg_advisory_unlock(:key)"), {"key": _LOCK})
             connection.commit()
+
+
+def _refuse_newer(revision: str | None) -> None:
+    if revision is not None and not knows(revision):
+        raise NewerStore(
+            f"The store is at migration {revision} and this program knows up to {newest()}: a "
+            "newer Winward wrote it. Use that version, or restore a backup of before into a new "
+            "home; nothing was changed."
+        )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
-from crm_core import migrations, schema
+from crm_core import migrations, row_security, schema
 from crm_core.database import transaction
 from tests.oracles import companies
 
@@ -92,3 +93,12 @@ class TestMigrations:
             now = _hashes(engine)
             assert held == {each: now[each] for each in held}, f"at {step}"
         assert _drift(engine) == []
+
+    def test_refuse_a_store_of_a_newer_program_and_change_nothing(self, engine: Engine) -> None:
+        with engine.begin() as connection:
+            connection.execute(text("update alembic_version set version_num = '9999'"))
+        with pytest.raises(migrations.NewerStore, match=r"9999.*newer Winward.*backup"):
+            migrations.upgrade(engine)
+        assert migrations.applied(engine) == "9999"
+        with engine.connect() as connection:  # the second net still hangs
+            assert row_security.applied(connection) == row_security.digest()
