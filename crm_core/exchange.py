@@ -383,6 +383,8 @@ TABLES: tuple[Table, ...] = (
             Column("currency", "currency"),
             Column("approved_at", "instant"),
             Column("recorded_at", "instant"),
+            Column("effective_on", "date"),
+            Column("planned_days", "decimal"),
         ),
     ),
     Table(

@@ -29,6 +29,11 @@ RULES: dict[str, tuple[tuple[tuple[str, ...], str, str], ...]] = {
             "period_end must be after period_start",
         ),
         (
+            ("planned_days",),
+            "s.planned_days < 0.01 or s.planned_days > 99999",
+            "planned_days must be between 0.01 and 99999",
+        ),
+        (
             ("subject_id",),
             "(s.subject_kind = 'user' and not exists"
             " (select 1 from users u where u.id = s.subject_id)) or (s.subject_kind = 'org_unit'"
