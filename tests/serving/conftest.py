@@ -1,8 +1,12 @@
-"""A small company behind the real application: people in a tree, each with a deal."""
+"""A small company behind the real application: people in a tree, each with a deal.
+
+Three currencies (of two, no and three decimals) and zones 26 hours apart are in it.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 
 import pytest
 from argon2 import PasswordHasher
@@ -13,12 +17,14 @@ from crm_core.accounts.models import Account, Contact
 from crm_core.activities.models import Activity
 from crm_core.advice.models import Prediction
 from crm_core.database import WEB_ROLE, transaction, web_engine
+from crm_core.money import from_major
 from crm_core.opportunities.models import (
     Opportunity,
     OpportunityContact,
     OpportunityEvent,
     Stage,
 )
+from crm_core.orders.models import FxRate
 from crm_core.people import operations
 from crm_core.people.models import Company, OrgUnit, User
 from crm_core.settings import Settings
@@ -45,11 +51,18 @@ SEES = {
     "admin": {*PEOPLE, None},
     "finance": {*PEOPLE, None},
 }
+CURRENCIES = {"colleague": "JPY", "stranger": "BHD"}
+"""In what the deals of these are counted; all others' in the company's USD."""
+RATES = {"JPY": "0.0064", "BHD": "2.6525"}
+ZONES = {
+    "rep": "Pacific/Kiritimati", "colleague": "Etc/GMT+12", "manager": "America/New_York",
+}  # fmt: skip
+"""Where these people's clocks stand; the company's stands in Shanghai."""
 OWNERS = ("leader", "manager", "rep", "colleague", "stranger", None)
 
 
 def a_company(session):
-    """Add the people, two stages and one deal with everything beside it for each owner."""
+    """Add the people, three stages, the rates and one deal with everything for each owner."""
     session.add(
         Company(id=1, name="Acme & Söhne", currency="USD", time_zone="Asia/Shanghai",
                 is_simulated=True)
@@ -61,13 +74,17 @@ def a_company(session):
     for user_id, (role, manager_id, unit) in PEOPLE.items():
         session.add(
             User(id=user_id, name=user_id.title(), email=f"{user_id}@acme.example", role=role,
-                 manager_id=manager_id, org_unit_id=unit)
+                 manager_id=manager_id, org_unit_id=unit, time_zone=ZONES.get(user_id))
         )  # fmt: skip
         session.flush()
         operations.set_password(session, email=f"{user_id}@acme.example", password=PASSWORD)
     session.add_all(
         Stage(pipeline="default", stage=s, position=p, kind=k)
         for p, (s, k) in enumerate([("Qualify", "open"), ("Offer", "open"), ("Won", "won")])
+    )
+    session.add_all(
+        FxRate(base=code, quote="USD", valid_from=dt.date(2026, 1, 1), rate=Decimal(rate))
+        for code, rate in RATES.items()
     )
     session.add(Account(id="acme", name="<b>Halcyon</b>"))
     session.flush()
@@ -80,11 +97,12 @@ def a_company(session):
 def a_deal(session, deal_id, owner, number):
     """Add a deal with history, an activity, a contact and two predictions."""
     created = NOON - dt.timedelta(days=20 + number)
+    amount = from_major(str(100 * 10**number), CURRENCIES.get(owner, "USD"))
     session.add(
         Opportunity(
             id=deal_id, name=f"Secret {deal_id}", account_id="acme", owner_id=owner,
-            created_at=created, recorded_at=created, currency="USD", stage="Qualify",
-            amount_minor=100_00 * 10**number, expected_close_on=dt.date(2026, 6, 29),
+            created_at=created, recorded_at=created, currency=amount.currency, stage="Qualify",
+            amount_minor=amount.minor, expected_close_on=dt.date(2026, 6, 29),
         )
     )  # fmt: skip
     session.flush()
