@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from crm_core.kpis.catalogue import Metric
-from crm_core.money import Money, round_half_even
-from crm_core.quotas.arithmetic import attainment, pacing
-
-Texts = tuple[str, str]
-"""The same sentence in zh-CN and English."""
+from crm_core.kpis.metric import Form, Goal, Metric, Texts
+from crm_core.kpis.quota_metrics import FEWEST_CLOSED
+from crm_core.kpis.survival import Curve, by_age, half_life
+from crm_core.money import Money, from_major, minor_digits, round_half_even
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregate:
     """The sums over a metric's rows. Money is in minor units; ``valued`` rows have a value.
 
-    ``unrecorded`` says which facts were never recorded, so that a sum over them is not zero.
+    ``median`` is of the values, of the weights where the aggregation is ``pace``, or the number of
+    labels for ``distinct``. ``curve`` holds how many rows ended how at each age, for
+    ``survival``. ``unrecorded`` says which facts were never recorded, so that a sum over them is
+    not zero.
     """
 
     rows: int
@@ -29,6 +30,7 @@ class Aggregate:
     unpriced: int
     unpriced_currency: str | None
     unrecorded: Texts | None = None
+    curve: Curve = ()
 
 
 EMPTY = Aggregate(
@@ -42,7 +44,8 @@ class MetricValue:
 
     ``value`` is in natural units: major units of ``currency`` for money, 1 = 100 % for a ratio.
     ``numerator`` and ``denominator`` are the sums it was computed from (money in minor units);
-    ``excluded`` rows have no value of their own and are in neither.
+    ``excluded`` rows have no value of their own and are in neither. ``note`` says what a reader
+    must know of how this very number was computed.
     """
 
     metric: str
@@ -55,6 +58,7 @@ class MetricValue:
     excluded: int
     numerator: Decimal | None
     denominator: Decimal | None
+    note: Texts | None = None
 
     @property
     def reason_if_none(self) -> str | None:
@@ -66,29 +70,6 @@ class MetricValue:
         if self.reasons is None:
             return None
         return self.reasons[0 if locale.lower().startswith("zh") else 1]
-
-
-def _make(
-    metric: Metric,
-    sums: Aggregate,
-    *,
-    currency: str,
-    value: Decimal | None,
-    reasons: Texts | None,
-    denominator: Decimal | None = None,
-) -> MetricValue:
-    return MetricValue(
-        metric=metric.id,
-        version=metric.version,
-        value=value,
-        unit=metric.unit,
-        currency=currency if metric.unit == "money" else None,
-        reasons=None if value is not None else reasons or metric.none_when,
-        rows=sums.rows,
-        excluded=sums.rows - sums.valued,
-        numerator=sums.value,
-        denominator=denominator,
-    )
 
 
 def unpriced_reason(sums: Aggregate) -> Texts | None:
@@ -113,56 +94,6 @@ def from_aggregate(metric: Metric, sums: Aggregate, *, currency: str) -> MetricV
     if value is not None and metric.unit == "money":
         value = Money(round_half_even(value), currency).major
     is_quotient = metric.aggregation in ("ratio", "average")
-    return _make(
-        metric,
-        sums,
-        currency=currency,
-        value=value,
-        reasons=reasons,
-        denominator=sums.weight if is_quotient else None,
-    )
-
-
-def _number(metric: Metric, sums: Aggregate) -> Decimal | None:
-    if metric.aggregation == "median":
-        return sums.median
-    if metric.aggregation in ("ratio", "average"):
-        return sums.value / sums.weight if sums.weight and sums.value is not None else None
-    if sums.rows and not sums.valued:
-        return None
-    return Decimal(0) if sums.value is None else sums.value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What the metrics against a quota are made of, all of the same people.
-
-    ``target`` is None without a quota; ``elapsed`` is the share of the period's working days
-    that have passed, None before it.
-    """
-
-    bookings: MetricValue
-    pipeline: MetricValue
-    target: Money | None
-    elapsed: Decimal | None
-
-
-def from_standing(metric: Metric, standing: Standing, *, currency: str) -> MetricValue:
-    """Return attainment, pacing, gap or coverage from bookings, pipeline and target.
-
-    None with the reason of the first part that is missing.
-    """
-    is_coverage = metric.id == "coverage"
-    counted = standing.pipeline if is_coverage else standing.bookings
-    value: Decimal | None = None
-    reasons: Texts | None = None
-    target = standing.target
-    if target is not None:
-        reasons = standing.bookings.reasons
-        if reasons is None:
-            value = _FORMULAS[metric.id](standing, target)
-        if is_coverage and standing.pipeline.reasons is not None:
-            reasons = standing.pipeline.reasons
     return MetricValue(
         metric=metric.id,
         version=metric.version,
@@ -170,39 +101,228 @@ def from_standing(metric: Metric, standing: Standing, *, currency: str) -> Metri
         unit=metric.unit,
         currency=currency if metric.unit == "money" else None,
         reasons=None if value is not None else reasons or metric.none_when,
-        rows=counted.rows,
-        excluded=counted.excluded,
-        numerator=counted.numerator,
-        denominator=None if target is None else Decimal(target.minor),
+        rows=sums.rows,
+        excluded=sums.rows - sums.valued,
+        numerator=sums.value,
+        denominator=sums.weight if is_quotient else None,
     )
 
 
-def _booked(standing: Standing, currency: str) -> Money:
-    return Money(int(standing.bookings.numerator or 0), currency)
-
-
-def _attainment(standing: Standing, target: Money) -> Decimal | None:
-    return attainment(booked=_booked(standing, target.currency), target=target)
-
-
-def _pacing(standing: Standing, target: Money) -> Decimal | None:
-    return pacing(attained=_attainment(standing, target), elapsed=standing.elapsed)
-
-
-def _gap(standing: Standing, target: Money) -> Decimal | None:
-    return (target - _booked(standing, target.currency)).major
-
-
-def _coverage(standing: Standing, target: Money) -> Decimal | None:
-    gap = target - _booked(standing, target.currency)
-    if gap.minor <= 0 or standing.pipeline.value is None:
+def _number(metric: Metric, sums: Aggregate) -> Decimal | None:
+    if metric.aggregation in _NUMBERS:
+        return _NUMBERS[metric.aggregation](metric, sums)
+    if sums.rows and not sums.valued:
         return None
-    return (standing.pipeline.numerator or Decimal(0)) / Decimal(gap.minor)
+    return Decimal(0) if sums.value is None else sums.value
 
 
-_FORMULAS: dict[str, Callable[[Standing, Money], Decimal | None]] = {
-    "attainment": _attainment,
-    "pacing": _pacing,
-    "gap": _gap,
-    "coverage": _coverage,
+def _quotient(metric: Metric, sums: Aggregate) -> Decimal | None:  # noqa: ARG001 - one signature
+    return sums.value / sums.weight if sums.weight and sums.value is not None else None
+
+
+def _median(metric: Metric, sums: Aggregate) -> Decimal | None:  # noqa: ARG001 - one signature
+    return sums.median
+
+
+def _curve(metric: Metric, sums: Aggregate) -> Decimal | None:
+    days = metric.curve_days
+    return by_age(sums.curve, days) if days else half_life(sums.curve)
+
+
+def _pace(metric: Metric, sums: Aggregate) -> Decimal | None:  # noqa: ARG001 - one signature
+    if not sums.valued or not sums.median or sums.value is None:
+        return None
+    return sums.rows * sums.value / sums.valued / sums.median
+
+
+def _distinct(metric: Metric, sums: Aggregate) -> Decimal | None:  # noqa: ARG001 - one signature
+    return sums.median or Decimal(0)
+
+
+_NUMBERS: dict[str, Callable[[Metric, Aggregate], Decimal | None]] = {
+    "ratio": _quotient,
+    "average": _quotient,
+    "median": _median,
+    "survival": _curve,
+    "pace": _pace,
+    "distinct": _distinct,
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where people, or an org unit, stand against a quota: what the metrics of it are made of.
+
+    ``target`` is in the unit of ``actual`` (major units for money), None without a quota;
+    ``elapsed`` is the share of it expected by now, None before the period; ``is_seasonal`` says
+    whether the company's season weighs its working days. ``conversion`` is what they won of what
+    they closed in the last year.
+    """
+
+    goal: Goal
+    currency: str
+    actual: MetricValue
+    pipeline: MetricValue
+    conversion: MetricValue
+    target: Decimal | None
+    elapsed: Decimal | None
+    is_seasonal: bool
+
+    @property
+    def attainment(self) -> Decimal | None:
+        """Actual ÷ target, not capped; None without either."""
+        if not self.target or self.target < 0 or self.actual.value is None:
+            return None
+        return self.actual.value / self.target
+
+    @property
+    def pacing(self) -> Decimal | None:
+        """Attainment ÷ the share expected by now."""
+        if self.attainment is None or not self.elapsed:
+            return None
+        return self.attainment / self.elapsed
+
+    @property
+    def gap(self) -> Decimal | None:
+        """Target − actual; negative once it is passed."""
+        if self.target is None or self.actual.value is None:
+            return None
+        return self.target - self.actual.value
+
+    @property
+    def coverage(self) -> Decimal | None:
+        """Pipeline ÷ gap; None when nothing is missing."""
+        if self.gap is None or self.gap <= 0 or self.pipeline.value is None:
+            return None
+        return self.pipeline.value / self.gap
+
+    @property
+    def pipeline_needed(self) -> Decimal | None:
+        """Gap ÷ conversion − pipeline; None when nothing is missing or conversion unknown."""
+        share = self.conversion.value
+        if self.gap is None or self.gap <= 0 or self.pipeline.value is None or not share:
+            return None
+        if self.conversion.rows < FEWEST_CLOSED:
+            return None
+        return self.gap / share - self.pipeline.value
+
+
+_FORMS: Mapping[Form, Callable[[Standing], Decimal | None]] = {
+    "attainment": lambda standing: standing.attainment,
+    "pacing": lambda standing: standing.pacing,
+    "gap": lambda standing: standing.gap,
+    "coverage": lambda standing: standing.coverage,
+    "pipeline_needed": lambda standing: standing.pipeline_needed,
+}
+_EVEN: Texts = ("按工作日均匀计算。", "Expected evenly over working days.")
+_SEASONAL: Texts = (
+    "工作日按公司的月度季节性加权。",
+    "Expected over working days weighted by the company's season.",
+)
+
+
+def from_standing(metric: Metric, standing: Standing) -> MetricValue:
+    """Return a metric against a quota. None with the reason of the first part that is missing.
+
+    Money is rounded once, to the minor unit.
+    """
+    assert metric.form is not None
+    is_of_pipeline = metric.form in ("coverage", "pipeline_needed")
+    counted = standing.pipeline if is_of_pipeline else standing.actual
+    value = _FORMS[metric.form](standing)
+    if value is not None and metric.unit == "money":
+        digits = minor_digits(standing.currency)
+        value = Money(round_half_even(value.scaleb(digits)), standing.currency).major
+    return MetricValue(
+        metric=metric.id,
+        version=metric.version,
+        value=value,
+        unit=metric.unit,
+        currency=standing.currency if metric.unit == "money" else None,
+        reasons=None if value is not None else _missing(metric, standing, is_of_pipeline),
+        rows=counted.rows,
+        excluded=counted.excluded,
+        numerator=counted.numerator,
+        denominator=_target_sum(standing),
+        note=_note(metric, standing, value),
+    )
+
+
+def from_quotient(
+    metric: Metric, numerator: MetricValue, denominator: MetricValue, *, currency: str
+) -> MetricValue:
+    """Return one metric ÷ another: None with the reason of the part that is missing, or by zero.
+
+    Money in the sums is in minor units; the rows are the numerator's.
+    """
+    reasons = next(
+        (_of_part(part) for part in (numerator, denominator) if part.reasons is not None), None
+    )
+    value = None
+    if reasons is None and numerator.value is not None and denominator.value:
+        value = numerator.value / denominator.value
+        if metric.unit == "money":
+            value = from_major(value, currency).major
+    return MetricValue(
+        metric=metric.id,
+        version=metric.version,
+        value=value,
+        unit=metric.unit,
+        currency=currency if metric.unit == "money" else None,
+        reasons=None if value is not None else reasons or metric.none_when,
+        rows=numerator.rows,
+        excluded=numerator.excluded,
+        numerator=_in_sums(numerator),
+        denominator=_in_sums(denominator),
+    )
+
+
+def _of_part(part: MetricValue) -> Texts | None:
+    if part.reasons is None:
+        return None
+    return f"{part.metric}:{part.reasons[0]}", f"{part.metric}: {part.reasons[1]}"
+
+
+def _in_sums(part: MetricValue) -> Decimal | None:
+    if part.value is None or part.currency is None:
+        return part.value
+    return part.value.scaleb(minor_digits(part.currency))
+
+
+def without_standing(metric: Metric, *, currency: str) -> MetricValue:
+    """Return a metric against a quota of a subject that has neither a quota nor a row."""
+    return MetricValue(
+        metric=metric.id,
+        version=metric.version,
+        value=None,
+        unit=metric.unit,
+        currency=currency if metric.unit == "money" else None,
+        reasons=metric.none_when,
+        rows=0,
+        excluded=0,
+        numerator=None,
+        denominator=None,
+    )
+
+
+def _missing(metric: Metric, standing: Standing, is_of_pipeline: bool) -> Texts:
+    if standing.target is None:
+        return metric.none_when
+    if standing.actual.reasons is not None:
+        return standing.actual.reasons
+    if is_of_pipeline and standing.pipeline.reasons is not None:
+        return standing.pipeline.reasons
+    return metric.none_when
+
+
+def _target_sum(standing: Standing) -> Decimal | None:
+    """Return the target in the unit of the sums: minor units for money."""
+    if standing.target is None or standing.actual.unit != "money":
+        return standing.target
+    return standing.target.scaleb(minor_digits(standing.currency))
+
+
+def _note(metric: Metric, standing: Standing, value: Decimal | None) -> Texts | None:
+    if metric.form != "pacing" or value is None:
+        return None
+    return _SEASONAL if standing.is_seasonal else _EVEN

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Date, Numeric, Select, and_, case, cast, literal, select
+from sqlalchemy import (
+    CTE,
+    Date,
+    Numeric,
+    Select,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from crm_core.advice.models import Prediction
+from crm_core.kpis.crediting import last_orders
 from crm_core.kpis.question import Expression, Question
-from crm_core.kpis.source_rows import row_columns, unpriced_currency
-from crm_core.orders.conversion import half_even, valued
+from crm_core.kpis.source_rows import ONE, row_columns, unpriced_currency
+from crm_core.orders.conversion import half_even
+from crm_core.orders.models import Order
 
 
 def closed_deals(question: Question) -> Select[Any]:
@@ -50,29 +64,36 @@ def won_cycles(question: Question) -> Select[Any]:
     ).where(question.has(closed.c.closed_at), closed.c.outcome == "won")
 
 
-def won_deals(question: Question) -> Select[Any]:
-    """Return the amounts of the deals won in the period, at the rate of the closing day."""
-    closed = question.closed
-    rows = select(
-        closed,
-        closed.c.amount.label("major"),
-        question.day_of(closed.c.closed_at).label("rate_day"),
-    ).where(question.has(closed.c.closed_at), closed.c.outcome == "won")
-    won = valued(rows, to=question.currency, name="won", known_at=question.as_of)
+def _amounts(deals: CTE, value: Expression, weight: Expression = ONE) -> Select[Any]:
+    """Return closed deals with a value derived from their amount."""
     return select(
         *row_columns(
             kind="opportunity",
-            row_id=won.c.opportunity_id,
-            user_id=won.c.owner_id,
-            label=won.c.name,
-            account_id=won.c.account_id,
-            product_id=won.c.product_id,
-            opportunity_id=won.c.opportunity_id,
-            day=won.c.rate_day,
-            value=won.c.value,
-            unpriced=unpriced_currency(won.c.major, won.c.value, won.c.currency),
+            row_id=deals.c.opportunity_id,
+            user_id=deals.c.owner_id,
+            label=deals.c.name,
+            account_id=deals.c.account_id,
+            product_id=deals.c.product_id,
+            opportunity_id=deals.c.opportunity_id,
+            day=deals.c.rate_day,
+            value=value,
+            weight=weight,
+            unpriced=unpriced_currency(deals.c.major, deals.c.value, deals.c.currency),
         )
     )
+
+
+def won_deals(question: Question) -> Select[Any]:
+    """Return the amounts of the deals won in the period, at the rate of the closing day."""
+    deals = question.closed_amounts
+    return _amounts(deals, deals.c.value).where(deals.c.outcome == "won")
+
+
+def closed_amounts(question: Question) -> Select[Any]:
+    """Return the won part of the amounts of the deals closed in the period; weight is all of it."""
+    deals = question.closed_amounts
+    won = case((deals.c.outcome == "won", deals.c.value), (deals.c.value.is_not(None), 0))
+    return _amounts(deals, won, deals.c.value)
 
 
 def _open_rows(question: Question, value: Expression) -> Select[Any]:
@@ -123,6 +144,60 @@ def open_deals_weighted(question: Question) -> Select[Any]:
         _open_rows(question, weighted)
         .outerjoin(given, given.c.opportunity_id == question.open.c.opportunity_id)
         .where(question.includes(question.open.c.expected_close_on))
+    )
+
+
+def open_deals_margin(question: Question) -> Select[Any]:
+    """Return amount × the company's margin share of the open deals due, each rounded once.
+
+    Without an order with a cost in the year before there is no share and no value.
+    """
+    share = question.margin_share
+    deals = question.open
+    margin = half_even(deals.c.value * share.c.share)
+    return (
+        _open_rows(question, margin)
+        .join(share, literal(True))
+        .where(question.includes(deals.c.expected_close_on))
+    )
+
+
+def open_deals_new(question: Question) -> Select[Any]:
+    """Return the accounts without a signed order that have an open deal due: 1 each.
+
+    An account counts by its deal due first, so that it counts once whoever owns its deals; a deal
+    without an account counts by itself.
+    """
+    deals = question.of_same_accounts
+    customer = func.coalesce(deals.c.account_id, deals.c.opportunity_id)
+    earlier = last_orders(
+        known_at=question.as_of, among=Order.account_id.in_(select(deals.c.account_id))
+    )
+    has_bought = exists().where(
+        earlier.c.account_id == deals.c.account_id,
+        earlier.c.status == "signed",
+        earlier.c.ordered_on <= question.calendar.day_of(question.stock_at),
+    )
+    first = (
+        select(deals)
+        .ext(distinct_on(customer))
+        .where(deals.c.kind == "open", question.includes(deals.c.expected_close_on), ~has_bought)
+        .order_by(customer, deals.c.expected_close_on, deals.c.opportunity_id)
+        .subquery("first_deal")
+    )
+    return select(
+        *row_columns(
+            kind="opportunity",
+            row_id=first.c.opportunity_id,
+            user_id=first.c.owner_id,
+            label=first.c.name,
+            account_id=first.c.account_id,
+            product_id=first.c.product_id,
+            opportunity_id=first.c.opportunity_id,
+            day=first.c.expected_close_on,
+            placed_on=literal(question.calendar.day_of(question.stock_at), Date),
+            value=ONE,
+        )
     )
 
 

@@ -7,36 +7,32 @@ is the sum of the rows that viewer may see.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Numeric, Select, Text, cast, func, literal, null, select, union_all
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from crm_core.kpis.aggregates import Grouping, Sums, aggregates, unrecorded_facts, values_of
 from crm_core.kpis.arithmetic import (
-    EMPTY,
-    Aggregate,
     MetricValue,
     Standing,
-    Texts,
-    from_aggregate,
+    from_quotient,
     from_standing,
+    without_standing,
 )
-from crm_core.kpis.catalogue import NEEDED_FACTS, Metric, metric
-from crm_core.kpis.membership import WITHOUT_A_PLACE, units_of
+from crm_core.kpis.catalogue import Metric, metric
+from crm_core.kpis.definitions import Resolved, resolve
+from crm_core.kpis.membership import WITHOUT_A_PLACE
+from crm_core.kpis.metric import Goal
 from crm_core.kpis.question import Question
-from crm_core.kpis.sources import is_recorded, rows_of
-from crm_core.money import Money, minor_digits, total
+from crm_core.kpis.sources import rows_of
+from crm_core.kpis.standings import goal_named, holders, standings_of, targets_of
+from crm_core.money import minor_digits
 from crm_core.people.queries import Visibility, company
 from crm_core.periods import FiscalCalendar, Period
-from crm_core.quotas.arithmetic import elapsed_share
-from crm_core.quotas.queries import SubjectTarget, targets
-
-Grouping = Literal["user", "org_unit"]
-_AGAINST_QUOTA = ("bookings", "pipeline_in_period")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +50,18 @@ class MetricRow:
 
 
 def question(
-    session: Session, *, scope: Visibility, period: Period, as_of: dt.datetime
+    session: Session,
+    *,
+    scope: Visibility,
+    period: Period,
+    as_of: dt.datetime,
+    chosen: Resolved | None = None,
 ) -> Question:
     """Return what the sources are asked, in this company's calendar and currency."""
     own = company(session)
     calendar = FiscalCalendar(ZoneInfo(own.time_zone), own.fiscal_year_start_month)
-    return Question(period, as_of, calendar, own.currency, scope)
+    defined = {} if chosen is None else chosen.rows
+    return Question(period, as_of, calendar, own.currency, scope, defined)
 
 
 def value(
@@ -78,21 +80,52 @@ def values(
     as_of: dt.datetime,
 ) -> dict[str, MetricValue]:
     """Return several metrics of the people in scope, by a fixed number of statements."""
-    wanted = [metric(metric_id) for metric_id in metric_ids]
-    asked = question(session, scope=scope, period=period, as_of=as_of)
+    chosen = resolve(session, metric_ids, as_of=as_of)
+    asked = question(session, scope=scope, period=period, as_of=as_of, chosen=chosen)
+    found = values_as_asked(session, chosen.metrics, asked)
+    return {metric_id: found[metric_id] for metric_id in metric_ids}
+
+
+def values_as_asked(
+    session: Session, wanted: Sequence[Metric], asked: Question
+) -> dict[str, MetricValue]:
+    """Return metrics of a question's whole scope; the parts of a ratio stand before it."""
     simple = _simple(wanted)
-    sums = _aggregates(session, asked, simple).get(None, {})
-    against_quota = [item for item in wanted if item.aggregation == "derived"]
-    parts = [metric(name) for name in _AGAINST_QUOTA] if against_quota else []
-    unrecorded = _unrecorded(session, asked, [*simple, *parts])
-    found = _from_sums(simple, sums, asked, unrecorded)
-    if against_quota:
-        standing = _standing(session, asked, unrecorded)
-        found |= {
-            item.id: from_standing(item, standing, currency=asked.currency)
-            for item in against_quota
-        }
-    return {item.id: found[item.id] for item in wanted}
+    sums = aggregates(session, asked, simple).get(None, {})
+    found = values_of(simple, sums, asked, unrecorded_facts(session, asked, simple))
+    for goal, against in _by_goal(wanted).items():
+        standing = standings_of(session, asked, goal, grouping=None)[None]
+        found |= {item.id: from_standing(item, standing) for item in against}
+    return with_quotients(wanted, found, currency=asked.currency)
+
+
+def with_quotients(
+    wanted: Iterable[Metric], found: dict[str, MetricValue], *, currency: str
+) -> dict[str, MetricValue]:
+    """Return the values with those of one metric ÷ another beside them."""
+    for item in wanted:
+        if item.aggregation == "quotient":
+            numerator, denominator = (found[part] for part in item.parts)
+            found[item.id] = from_quotient(item, numerator, denominator, currency=currency)
+    return found
+
+
+def standings(
+    session: Session,
+    *,
+    metric: str,
+    grouping: Grouping | None,
+    scope: Visibility,
+    period: Period,
+    as_of: dt.datetime,
+) -> dict[str | None, Standing]:
+    """Return where each user or org unit stands against its quota of a metric.
+
+    ``metric`` is what the quota is for. Without a grouping the whole scope stands under None;
+    among units None is what belongs to no unit. Raises UnknownMetric.
+    """
+    asked = question(session, scope=scope, period=period, as_of=as_of)
+    return standings_of(session, asked, goal_named(metric), grouping=grouping)
 
 
 def by_subject(
@@ -110,31 +143,28 @@ def by_subject(
     among units they stand, last, under WITHOUT_A_PLACE beside those of people without a unit, so
     that it and the units at the top sum to the whole. A quota is the subject's own.
     """
-    wanted = [metric(metric_id) for metric_id in metric_ids]
-    asked = question(session, scope=scope, period=period, as_of=as_of)
-    simple = {item.id: item for item in _simple(wanted)}
-    against_quota = [item for item in wanted if item.aggregation == "derived"]
-    if against_quota:
-        simple |= {name: metric(name) for name in _AGAINST_QUOTA}
-    sums = _aggregates(session, asked, list(simple.values()), grouping=grouping)
-    unrecorded = _unrecorded(session, asked, list(simple.values()))
-    nobodys = sums.pop(None, None)
-    own = _targets(session, asked, kind=grouping) if against_quota else {}
-    subjects = sorted({key for key in sums if key is not None} | own.keys())
-    if nobodys is not None and grouping == "org_unit":
-        sums[WITHOUT_A_PLACE] = nobodys
-        subjects.append(WITHOUT_A_PLACE)
+    chosen = resolve(session, metric_ids, as_of=as_of)
+    wanted = chosen.metrics
+    asked = question(session, scope=scope, period=period, as_of=as_of, chosen=chosen)
+    simple = _simple(wanted)
+    sums: Sums = aggregates(session, asked, simple, grouping=grouping)
+    unrecorded = unrecorded_facts(session, asked, simple)
+    by_goal = {
+        goal: standings_of(session, asked, goal, grouping=grouping) for goal in _by_goal(wanted)
+    }
     result = {}
-    for subject in subjects:
-        found = _from_sums(simple.values(), sums.get(subject, {}), asked, unrecorded)
-        if against_quota:
-            target = own[subject].target.amount if subject in own else None
-            standing = _standing_of(found, target, asked)
+    for subject, name in _subjects([sums, *by_goal.values()], grouping):
+        found = values_of(simple, sums.get(subject, {}), asked, unrecorded)
+        for goal, against in _by_goal(wanted).items():
+            standing = by_goal[goal].get(subject)
             found |= {
-                item.id: from_standing(item, standing, currency=asked.currency)
-                for item in against_quota
+                item.id: without_standing(item, currency=asked.currency)
+                if standing is None
+                else from_standing(item, standing)
+                for item in against
             }
-        result[subject] = {item.id: found[item.id] for item in wanted}
+        found = with_quotients(wanted, found, currency=asked.currency)
+        result[name] = {metric_id: found[metric_id] for metric_id in metric_ids}
     return result
 
 
@@ -153,10 +183,13 @@ def rows(
     Their values sum to the metric's numerator exactly. A metric against a quota shows the rows
     of its first part, of the people whose quota counts.
     """
-    item = metric(metric_id)
-    asked = question(session, scope=scope, period=period, as_of=as_of)
-    if item.aggregation == "derived":
-        asked = replace(asked, scope=_holders(_targets(session, asked, kind="user")))
+    chosen = resolve(session, [metric_id], as_of=as_of)
+    item = chosen.with_rows(metric_id)
+    asked = question(session, scope=scope, period=period, as_of=as_of, chosen=chosen)
+    if item.goal is not None:
+        asked = replace(
+            asked, scope=holders(targets_of(session, asked, item.goal, grouping="user"))
+        )
         item = metric(item.parts[0])
     source = rows_of(item.source, asked).subquery("metric_rows")
     statement = (
@@ -182,138 +215,24 @@ def rows(
     ]
 
 
+def _subjects(
+    found: Iterable[Mapping[str | None, object]], grouping: Grouping
+) -> list[tuple[str | None, str]]:
+    """Return the subjects with their names; what belongs to no unit comes last."""
+    keys = {key for each in found for key in each}
+    result: list[tuple[str | None, str]] = [(key, key) for key in sorted(filter(None, keys))]
+    if None in keys and grouping == "org_unit":
+        result.append((None, WITHOUT_A_PLACE))
+    return result
+
+
 def _simple(wanted: Collection[Metric]) -> list[Metric]:
-    return [item for item in wanted if item.aggregation != "derived"]
+    return [item for item in wanted if item.goal is None and item.aggregation != "quotient"]
 
 
-def _from_sums(
-    wanted: Collection[Metric],
-    sums: Mapping[str, Aggregate],
-    asked: Question,
-    unrecorded: Mapping[str, Texts],
-) -> dict[str, MetricValue]:
-    return {
-        item.id: from_aggregate(
-            item,
-            replace(sums.get(item.id, EMPTY), unrecorded=unrecorded.get(item.source)),
-            currency=asked.currency,
-        )
-        for item in wanted
-    }
-
-
-def _unrecorded(session: Session, asked: Question, wanted: Collection[Metric]) -> dict[str, Texts]:
-    """Return, by source, the sentence about facts the company never recorded.
-
-    Asked once for all subjects: a person without an order has sold nothing only where orders
-    are recorded at all.
-    """
-    sources = {
-        item.source: NEEDED_FACTS[item.source] for item in wanted if item.source in NEEDED_FACTS
-    }
-    facts = sorted({fact for fact, _ in sources.values()})
-    if not facts:
-        return {}
-    row = session.execute(select(*(is_recorded(fact, asked).label(fact) for fact in facts))).one()
-    return {
-        source: sentence for source, (fact, sentence) in sources.items() if not row._mapping[fact]
-    }
-
-
-def _aggregates(
-    session: Session,
-    asked: Question,
-    wanted: Sequence[Metric],
-    *,
-    grouping: Grouping | None = None,
-) -> dict[str | None, dict[str, Aggregate]]:
-    """Return the sums by subject and metric, by one statement.
-
-    Subject None is the whole scope or, with a grouping, what belongs to no subject.
-    """
-    if not wanted:
-        return {}
-    parts = [_sums(item, asked, grouping=grouping) for item in wanted]
-    found: dict[str | None, dict[str, Aggregate]] = {}
-    for row in session.execute(union_all(*parts)):
-        found.setdefault(row.subject, {})[row.metric] = Aggregate(
-            rows=row.rows,
-            valued=row.valued,
-            value=row.value,
-            weight=row.weight,
-            median=row.median,
-            unpriced=row.unpriced,
-            unpriced_currency=row.unpriced_currency,
-        )
-    return found
-
-
-def _sums(item: Metric, asked: Question, *, grouping: Grouping | None) -> Select[Any]:
-    source = rows_of(item.source, asked).subquery(f"{item.id}_rows")
-    subject: Any = cast(null(), Text)
-    unit = None
-    if grouping == "user":
-        subject = source.c.user_id
-    elif grouping == "org_unit":
-        unit = units_of(source.c.user_id, source.c.placed_on)
-        subject = unit.c.unit_id
-    has_value = source.c.value.is_not(None)
-    # the median is of whole days: exact in double precision
-    median = func.percentile_cont(0.5).within_group(source.c.value)
-    statement = select(
-        literal(item.id, Text).label("metric"),
-        subject.label("subject"),
-        func.count().label("rows"),
-        func.count(source.c.value).label("valued"),
-        func.sum(source.c.value).label("value"),
-        func.sum(source.c.weight).filter(has_value).label("weight"),
-        cast(median if item.aggregation == "median" else null(), Numeric).label("median"),
-        func.count(source.c.unpriced).label("unpriced"),
-        func.min(source.c.unpriced).label("unpriced_currency"),
-    ).where(asked.scope.condition(source.c.user_id))
-    if unit is not None:
-        statement = statement.join(unit, literal(True), isouter=True)
-    return statement if grouping is None else statement.group_by(subject)
-
-
-def _targets(session: Session, asked: Question, *, kind: Grouping) -> dict[str, SubjectTarget]:
-    return targets(
-        session,
-        subject_kind=kind,
-        metric="bookings",
-        scope=asked.scope,
-        period=asked.period,
-        currency=asked.currency,
-        as_of=asked.as_of,
-    )
-
-
-def _holders(own: Mapping[str, SubjectTarget]) -> Visibility:
-    """Return the people whose quota counts: not who manages another quota holder.
-
-    A manager's quota usually is the sum of the team's; counting both would halve attainment.
-    """
-    managers = {target.manager_id for target in own.values()}
-    return Visibility(everyone=False, user_ids=frozenset(own.keys() - managers))
-
-
-def _standing(session: Session, asked: Question, unrecorded: Mapping[str, Texts]) -> Standing:
-    own = _targets(session, asked, kind="user")
-    holders = _holders(own)
-    amounts = [own[subject].target.amount for subject in sorted(holders.user_ids)]
-    parts = [metric(name) for name in _AGAINST_QUOTA]
-    sums = _aggregates(session, replace(asked, scope=holders), parts).get(None, {})
-    target = total(amounts, currency=asked.currency) if amounts else None
-    found = _from_sums(parts, sums, asked, unrecorded)
-    return _standing_of(found, target, asked)
-
-
-def _standing_of(
-    found: Mapping[str, MetricValue], target: Money | None, asked: Question
-) -> Standing:
-    return Standing(
-        bookings=found["bookings"],
-        pipeline=found["pipeline_in_period"],
-        target=target,
-        elapsed=elapsed_share(asked.period, day=asked.calendar.day_of(asked.as_of)),
-    )
+def _by_goal(wanted: Collection[Metric]) -> dict[Goal, list[Metric]]:
+    result: dict[Goal, list[Metric]] = {}
+    for item in wanted:
+        if item.goal is not None:
+            result.setdefault(item.goal, []).append(item)
+    return result

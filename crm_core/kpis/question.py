@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
-from sqlalchemy import CTE, ColumnElement, Date, Select, and_, cast, func, literal, select
+from sqlalchemy import CTE, ColumnElement, Date, Select, and_, cast, func, literal, or_, select
 
-from crm_core.kpis.crediting import credited, signed_orders
+from crm_core.kpis.crediting import credited, margin_share, signed_orders
+from crm_core.opportunities.models import Opportunity
 from crm_core.opportunities.states import closings, ever_owned_by, moved_between, states
 from crm_core.orders.conversion import valued
 from crm_core.people.queries import Visibility
@@ -17,6 +19,25 @@ from crm_core.periods import FiscalCalendar, Period
 
 Expression = ColumnElement[Any]
 _LAST_INSTANT = dt.timedelta(microseconds=1)
+YEAR = 365
+
+
+@dataclass(frozen=True, slots=True)
+class Defined:
+    """A user-defined metric: its rows, and the facts without which it is not zero but None."""
+
+    rows: Callable[[Question], Select[Any]]
+    needs: str
+    silence: tuple[str, str]
+
+
+class Days(TypedDict):
+    """Which days are asked about, as known when, in which currency."""
+
+    start: dt.date
+    end: dt.date
+    known_at: dt.datetime
+    currency: str
 
 
 @dataclass(frozen=True)
@@ -32,6 +53,8 @@ class Question:
     calendar: FiscalCalendar
     currency: str
     scope: Visibility
+    defined: Mapping[str, Defined] = field(default_factory=dict)
+    """The user-defined metrics that are asked for."""
 
     @property
     def start(self) -> dt.datetime:
@@ -48,20 +71,53 @@ class Question:
         """The instant at which a stock is taken: the question's, or the period's last."""
         return min(self.as_of, self.end - _LAST_INSTANT)
 
-    @cached_property
-    def signed(self) -> CTE:
-        """The orders signed in the period."""
-        return signed_orders(
+    @property
+    def days(self) -> Days:
+        """The period's days that have begun, what is known, and the currency to count in."""
+        return Days(
             start=self.period.start,
             end=min(self.period.end, self.calendar.day_of(self.as_of) + dt.timedelta(days=1)),
             known_at=self.as_of,
             currency=self.currency,
         )
 
+    def year_before(self) -> Question:
+        """Return the same question about the days up to the stock's that make a year."""
+        after = self.calendar.day_of(self.stock_at) + dt.timedelta(days=1)
+        period = Period(after - dt.timedelta(days=YEAR), after, "a year")
+        return replace(self, period=period)
+
+    @cached_property
+    def signed(self) -> CTE:
+        """The orders signed in the period."""
+        return signed_orders(**self.days)
+
+    @cached_property
+    def margin_share(self) -> CTE:
+        """The company's margin ÷ amount over the orders with a cost of the year before."""
+        return margin_share(**self.year_before().days)
+
     @cached_property
     def credited(self) -> CTE:
         """The signed orders, split among the people credited."""
         return credited(self.signed)
+
+    @cached_property
+    def of_same_accounts(self) -> CTE:
+        """The states, at the stock's instant, of all deals of the accounts of deals in scope.
+
+        What counts an account once must look at the deals of others too.
+        """
+        if self.scope.everyone:
+            return self.stood
+        own = select(Opportunity.account_id).where(
+            Opportunity.id.in_(ever_owned_by(self.scope.user_ids))
+        )
+        nobodys = and_(Opportunity.account_id.is_(None), Opportunity.id.in_(self._among[0]))
+        among = [select(Opportunity.id).where(or_(Opportunity.account_id.in_(own), nobodys))]
+        return states(
+            happened_by=self.stock_at, known_at=self.as_of, among=among, name="of_same_accounts"
+        )
 
     @property
     def _among(self) -> list[Select[Any]]:
@@ -76,6 +132,17 @@ class Question:
             known_at=self.as_of,
             among=[*self._among, moved_between(self.start, self.end)],
         )
+
+    @cached_property
+    def closed_amounts(self) -> CTE:
+        """The deals closed in the period with their amount's value on the closing day."""
+        closed = self.closed
+        rows = select(
+            closed,
+            closed.c.amount.label("major"),
+            self.day_of(closed.c.closed_at).label("rate_day"),
+        ).where(self.has(closed.c.closed_at))
+        return valued(rows, to=self.currency, name="closed_amounts", known_at=self.as_of)
 
     @cached_property
     def stood(self) -> CTE:

@@ -1,0 +1,121 @@
+"""Where people and org units stand against their quotas, for anything a quota may be for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from sqlalchemy.orm import Session
+
+from crm_core.kpis.aggregates import Grouping, aggregates, unrecorded_facts, values_of
+from crm_core.kpis.arithmetic import Aggregate, MetricValue, Standing
+from crm_core.kpis.catalogue import metric
+from crm_core.kpis.metric import Goal, Texts, UnknownMetric
+from crm_core.kpis.question import Question
+from crm_core.kpis.quota_metrics import CONVERSION_OF, GOALS, PIPELINE_OF
+from crm_core.people.queries import Visibility
+from crm_core.quotas.arithmetic import expected_share
+from crm_core.quotas.queries import SubjectTarget, season, targets
+
+
+def goal_named(name: str) -> Goal:
+    """Return what a quota is for. Raises UnknownMetric."""
+    for goal in GOALS:
+        if goal == name:
+            return goal
+    raise UnknownMetric(f"No quota can be for {name!r}; it is for one of {', '.join(GOALS)}.")
+
+
+def targets_of(
+    session: Session, asked: Question, goal: Goal, *, grouping: Grouping
+) -> dict[str, SubjectTarget]:
+    """Return each subject's target for a goal in the period."""
+    return targets(
+        session,
+        subject_kind=grouping,
+        metric=goal,
+        scope=asked.scope,
+        period=asked.period,
+        currency=asked.currency,
+        as_of=asked.as_of,
+    )
+
+
+def holders(own: Mapping[str, SubjectTarget]) -> Visibility:
+    """Return the people whose quota counts: not who manages another quota holder.
+
+    A manager's quota usually is the sum of the team's; counting both would halve attainment.
+    """
+    managers = {target.manager_id for target in own.values()}
+    return Visibility(everyone=False, user_ids=frozenset(own.keys() - managers))
+
+
+def standings_of(
+    session: Session, asked: Question, goal: Goal, *, grouping: Grouping | None
+) -> dict[str | None, Standing]:
+    """Return the standing of each subject with a row or a target; of the whole scope under None.
+
+    The whole is that of the people whose quota counts (:func:`holders`): their actual against the
+    sum of their targets. Among units None is what belongs to no unit. A fixed number of
+    statements, whatever the people and deals.
+    """
+    own = targets_of(session, asked, goal, grouping=grouping or "user")
+    amounts: dict[str | None, Decimal] = {key: own[key].target.amount.major for key in sorted(own)}
+    if grouping is None:
+        counting = holders(own)
+        asked = replace(asked, scope=counting)
+        amounts = {None: sum((amounts[key] for key in counting.user_ids), Decimal(0))}
+        amounts = amounts if counting.user_ids else {}
+    now, year = [metric(goal), metric(PIPELINE_OF[goal])], metric(CONVERSION_OF[goal])
+    sums = aggregates(session, asked, now, grouping=grouping)
+    before = aggregates(session, asked.year_before(), [year], grouping=grouping)
+    unrecorded = unrecorded_facts(session, asked, [*now, year])
+    make = _Maker(goal, asked, season(session, as_of=asked.as_of), unrecorded)
+    subjects: set[str | None] = {None} if grouping is None else sums.keys() | amounts.keys()
+    if grouping == "user":
+        subjects.discard(None)
+    return {
+        subject: make.standing(
+            now=sums.get(subject, {}), before=before.get(subject, {}), target=amounts.get(subject)
+        )
+        for subject in sorted(subjects, key=lambda key: (key is None, key or ""))
+    }
+
+
+class _Maker:
+    """Makes the standings of one goal, all against the same share of the period."""
+
+    def __init__(
+        self,
+        goal: Goal,
+        asked: Question,
+        seasonal: Sequence[Decimal],
+        unrecorded: Mapping[str, Texts],
+    ) -> None:
+        day = asked.calendar.day_of(asked.as_of)
+        self.goal, self.asked, self.unrecorded = goal, asked, unrecorded
+        self.elapsed = expected_share(asked.period, day=day, season=seasonal)
+        self.is_seasonal = bool(seasonal)
+
+    def standing(
+        self,
+        *,
+        now: Mapping[str, Aggregate],
+        before: Mapping[str, Aggregate],
+        target: Decimal | None,
+    ) -> Standing:
+        """Return a subject's standing from its sums of the period and of the year before."""
+        return Standing(
+            goal=self.goal,
+            currency=self.asked.currency,
+            actual=self._value(self.goal, now),
+            pipeline=self._value(PIPELINE_OF[self.goal], now),
+            conversion=self._value(CONVERSION_OF[self.goal], before),
+            target=target,
+            elapsed=self.elapsed,
+            is_seasonal=self.is_seasonal,
+        )
+
+    def _value(self, name: str, sums: Mapping[str, Aggregate]) -> MetricValue:
+        return values_of([metric(name)], sums, self.asked, self.unrecorded)[name]
