@@ -170,20 +170,24 @@ def _total(owned: Owned, categories: Collection[str]) -> Sum:
     return found
 
 
-def together(cells: Mapping[str, Mapping[str, Cell]], *, method: RollUp) -> dict[str, Cell]:
-    """Return the cells of several people side by side, none of whom is below another."""
+def together(
+    cells: Mapping[str, Mapping[str, Cell]], *, method: RollUp, own: Owned
+) -> dict[str, Cell]:
+    """Return the cells of people side by side, none below another, and of deals of nobody."""
     result = {}
-    for column in COLUMNS[method]:
+    for column, categories in COLUMNS[method].items():
         found = [person[column] for person in cells.values()]
-        deals = NOTHING
+        nobodys = _total(own, categories)
+        deals = nobodys
         for cell in found:
             deals += cell.deals
+        seen = nobodys.minor + sum(cell.all_adjustments for cell in found)
         result[column] = Cell(
-            raw=sum(cell.raw for cell in found),
-            without_owner=sum(cell.all_adjustments for cell in found),
-            owner_view=sum(cell.all_adjustments for cell in found),
-            all_adjustments=sum(cell.all_adjustments for cell in found),
+            raw=deals.minor,
+            without_owner=seen,
+            owner_view=seen,
+            all_adjustments=seen,
             deals=deals,
-            own=NOTHING,
+            own=nobodys,
         )
     return result

@@ -114,7 +114,7 @@ class ForecastCadence(Base):
 
 
 class ForecastSnapshot(Base):
-    """A day's snapshot: what was known at ``taken_at``. The counts are of what it wrote."""
+    """A day's snapshot: what was known at ``taken_at``."""
 
     __tablename__ = "forecast_snapshots"
 
@@ -123,8 +123,6 @@ class ForecastSnapshot(Base):
     recorded_at: Mapped[dt.datetime] = mapped_column(Instant)
     currency: Mapped[str] = mapped_column(Currency)
     open_deals: Mapped[int]
-    changed_deals: Mapped[int]
-    changed_cells: Mapped[int]
 
 
 class ForecastSnapshotRate(Base):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 
 from sqlalchemy import func, insert, select
@@ -69,8 +69,12 @@ def change(
     user_id: str | None,
     occurred_at: dt.datetime,
     recorded_at: dt.datetime,
+    said: Collection[str] = (),
 ) -> Changed:
     """Append an event for each value that differs from the present one; return what changed.
+
+    The fields in ``said`` get one also where the value is the same: a category that a person
+    picks stays when the stage, which gave the same one so far, changes.
 
     ``values`` are canonical text by event field, already checked by the caller; ``custom``
     maps ``x_…`` fields to JSON values. Raises UnknownDeal.
@@ -79,7 +83,9 @@ def change(
     before = current(deal)
     assert set(values) <= set(EVENT_FIELDS) - {"custom"}
     changed: Changed = {
-        field: (before[field], value) for field, value in values.items() if before[field] != value
+        field: (before[field], value)
+        for field, value in values.items()
+        if before[field] != value or field in said
     }
     events = [(field, old, new) for field, (old, new) in changed.items()]
     fresh = {k: v for k, v in (custom or {}).items() if deal.custom.get(k) != v}

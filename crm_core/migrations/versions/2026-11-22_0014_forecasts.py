@@ -48,8 +48,6 @@ def upgrade() -> None:
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("currency", sa.String(length=3), nullable=False),
         sa.Column("open_deals", sa.Integer(), nullable=False),
-        sa.Column("changed_deals", sa.Integer(), nullable=False),
-        sa.Column("changed_cells", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("day", name=op.f("pk_forecast_snapshots")),
         sa.UniqueConstraint("taken_at", name=op.f("uq_forecast_snapshots_taken_at")),
     )
