@@ -1,0 +1,122 @@
+"""What a row of a metric can be told by: where, to whom, by whom and what was sold, and when.
+
+The same names are fields of formulas and dimensions of slices. An attribute of a customer,
+product or deal is the one known at the time of the question, a person's team that of the row's
+own day, so that an answer asked again as of its time is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from sqlalchemy import column, select, table
+from sqlalchemy.orm import Session
+
+from crm_core.errors import Invalid
+from crm_core.kpis.formulas import Kind
+from crm_core.kpis.metric import Texts
+
+Home = Literal["row", "period", "account", "product", "opportunity", "order", "activity", "lead"]
+"""Which record an attribute is of; ``row`` and ``period`` need none."""
+_CUSTOM_HOMES: dict[str, Home] = {
+    "accounts": "account", "products": "product", "opportunities": "opportunity",
+    "orders": "order", "leads": "lead",
+}  # fmt: skip
+_KINDS: dict[str, Kind] = {
+    "number": "number", "date": "date", "boolean": "boolean", "category": "text", "text": "text",
+}  # fmt: skip
+_CUSTOM_FIELDS = table("custom_fields", column("table_name"), column("name"), column("kind"))
+"""Read by name: custom fields are defined by the imports, which stand above the metrics."""
+
+
+class UnknownDimension(Invalid):
+    """A number cannot be sliced by that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A name, what it holds and whose it is. ``stored`` is the custom field's own name."""
+
+    name: str
+    kind: Kind
+    home: Home
+    names: Texts
+    stored: str = ""
+
+    @property
+    def is_dimension(self) -> bool:
+        """Whether a number can be sliced by it: one value per row, not a quantity."""
+        return self.kind != "number"
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether the company defined it itself."""
+        return bool(self.stored)
+
+
+def _of(home: Home, kind: Kind, **names: Texts) -> tuple[Attribute, ...]:
+    return tuple(Attribute(name, kind, home, texts) for name, texts in names.items())
+
+
+SHARED: tuple[Attribute, ...] = (
+    *_of("row", "text", person=("人员", "Person"), team=("团队", "Team")),
+    *_of(
+        "account", "text", account=("客户", "Customer"), region=("区域", "Region"),
+        country=("国家", "Country"), industry=("行业", "Industry"), tier=("客户等级", "Tier"),
+    ),
+    *_of("account", "number", employees=("员工数", "Employees")),
+    *_of("product", "text", product=("产品", "Product"), product_family=("产品系列", "Family")),
+    *_of(
+        "opportunity", "text", opportunity=("商机", "Deal"), source=("来源", "Source"),
+        pipeline=("销售流程", "Pipeline"), stage=("阶段", "Stage"),
+    ),
+)  # fmt: skip
+"""What rows of every source have, null where a row belongs to no such record."""
+
+PERIODS: tuple[Attribute, ...] = _of(
+    "period", "text", day=("日", "Day"), week=("周", "Week"), month=("月", "Month"),
+    quarter=("季度", "Quarter"), year=("年度", "Year"),
+)  # fmt: skip
+"""The days, weeks, months, fiscal quarters and fiscal years of the company's calendar."""
+
+
+def custom_attributes(session: Session) -> tuple[Attribute, ...]:
+    """Return the company's own fields: ``x_…``, with its record before it where two share it."""
+    fields = _CUSTOM_FIELDS.c
+    found = session.execute(
+        select(fields.table_name, fields.name, fields.kind).order_by(fields.name, fields.table_name)
+    ).all()
+    known = [row for row in found if row.table_name in _CUSTOM_HOMES]
+    times: dict[str, int] = {}
+    for row in known:
+        times[row.name] = times.get(row.name, 0) + 1
+    return tuple(_custom(row, is_shared=times[row.name] > 1) for row in known)
+
+
+def _custom(row: Any, *, is_shared: bool) -> Attribute:  # noqa: ANN401 - a row of custom_fields
+    home = _CUSTOM_HOMES[row.table_name]
+    name = f"{home}_{row.name}" if is_shared else row.name
+    return Attribute(name, _KINDS[row.kind], home, (row.name, row.name), stored=row.name)
+
+
+def dimensions(session: Session) -> dict[str, Attribute]:
+    """Return what numbers can be sliced by, by name."""
+    every = (*PERIODS, *SHARED, *custom_attributes(session))
+    return {each.name: each for each in every if each.is_dimension}
+
+
+def chosen(known: Mapping[str, Attribute], names: Collection[str]) -> list[Attribute]:
+    """Return the dimensions of these names. Raises UnknownDimension."""
+    return [_one(known, name) for name in names]
+
+
+def _one(known: Mapping[str, Attribute], name: str) -> Attribute:
+    found = known.get(name)
+    if found is None:
+        near = get_close_matches(name, sorted(known), n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known)}."
+        raise UnknownDimension(f"Numbers cannot be sliced by {name[:60]!r}; {hint}")
+    return found
