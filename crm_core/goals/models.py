@@ -99,7 +99,7 @@ class GoalVersion(Base):
 
 
 class GoalStep(Base):
-    """Who moved a version to which state, when and why; a comment keeps the state. Append-only.
+    """Who did what to a version, when and why, and its state after that. Append-only.
 
     ``flags`` are what was said against the amount when it was locked, with ``note`` the reason
     why it was locked all the same.
@@ -108,6 +108,10 @@ class GoalStep(Base):
     __tablename__ = "goal_steps"
     __table_args__ = (
         CheckConstraint(f"state in {_STATES}", name="state"),
+        CheckConstraint(
+            "act in ('propose','submit','comment','send_back','approve','lock','withdraw')",
+            name="act",
+        ),
         ForeignKeyConstraint(
             ["goal_id", "version"], ["goal_versions.goal_id", "goal_versions.version"]
         ),
@@ -117,6 +121,7 @@ class GoalStep(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     goal_id: Mapped[int] = mapped_column(BigInteger)
     version: Mapped[int] = mapped_column(Integer)
+    act: Mapped[str] = mapped_column(String(12))
     state: Mapped[str] = mapped_column(String(12))
     user_id: Mapped[str | None] = mapped_column(ForeignKey(User.id))
     occurred_at: Mapped[dt.datetime] = mapped_column(Instant)

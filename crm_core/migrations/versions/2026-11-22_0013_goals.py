@@ -235,6 +235,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("goal_id", sa.BigInteger(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("act", sa.String(length=12), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("user_id", sa.Text(), nullable=True),
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
@@ -245,6 +246,10 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "state in ('draft','discussion','approved','locked','withdrawn')",
             name=op.f("ck_goal_steps_state"),
+        ),
+        sa.CheckConstraint(
+            "act in ('propose','submit','comment','send_back','approve','lock','withdraw')",
+            name=op.f("ck_goal_steps_act"),
         ),
         sa.ForeignKeyConstraint(
             ["goal_id", "version"],

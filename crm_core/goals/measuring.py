@@ -1,0 +1,131 @@
+"""What is known of who gets a part of a goal: what they sold, have open, and will be there for.
+
+A file of its own beside ``queries.py``: it asks the metrics, so that weights and difficulty rest
+on the same numbers as every page.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy.orm import Session
+
+from crm_core.goals.arithmetic import Child, Difficulty, difficulty
+from crm_core.goals.tree import Key, Kind, Strength, Subject, Tree
+from crm_core.kpis import queries as kpis
+from crm_core.kpis.quota_metrics import PIPELINE_OF
+from crm_core.kpis.standings import goal_named
+from crm_core.people.queries import Visibility
+from crm_core.periods import Period
+from crm_core.quotas.presence import months_after
+
+PAST_PERIODS = 4
+BASIS = "history"
+"""What a potential is taken from until a model gives it (issue 5)."""
+_NOTHING = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One subject's past by period (actual, share there at full strength) and what is open."""
+
+    subject: Subject
+    past: tuple[tuple[Decimal, Decimal], ...]
+    open: Decimal | None
+    strength: Strength
+    presence: Decimal
+    """People at full strength in the period: 0.5 is one person for half of it."""
+
+    def child(self) -> Child:
+        """Return the subject as a decomposition weighs it.
+
+        Its history is what it sold per past period and person at full strength, times its heads.
+        """
+        there = sum((share for _, share in self.past), _NOTHING)
+        sold = sum((actual for actual, _ in self.past), _NOTHING)
+        heads = self.strength.heads
+        is_there = bool(self.strength.days)
+        return Child(
+            kind=self.subject.kind, id=self.subject.id, heads=heads, potential=self.open,
+            history=sold / there * heads if there else None,
+            capacity=self.presence_of_days(), ramp=(
+                self.strength.full_days / self.strength.days if is_there else _NOTHING
+            ),
+        )  # fmt: skip
+
+    def presence_of_days(self) -> Decimal:
+        """Return the share of the period's days the subject's people are there."""
+        whole = self.strength.heads * self._days
+        return self.strength.days / whole if whole else _NOTHING
+
+    def difficulty(self, amount: Decimal) -> Difficulty:
+        """Return how hard an amount is, held against the past."""
+        return difficulty(amount, past=self.past, presence=self.presence)
+
+    @property
+    def _days(self) -> Decimal:
+        return self.strength.full_days / self.presence if self.presence else Decimal(1)
+
+
+def past_periods(period: Period, count: int = PAST_PERIODS) -> list[Period]:
+    """Return the periods of the same length before a month, quarter or year, latest first."""
+    months = (period.end.year - period.start.year) * 12 + period.end.month - period.start.month
+    starts = [months_after(period.start, -months * back) for back in range(count + 1)]
+    return [
+        Period(start, end, f"{start:%Y-%m}") for end, start in zip(starts, starts[1:], strict=False)
+    ]
+
+
+def measure(
+    session: Session,
+    tree: Tree,
+    subjects: Sequence[Subject],
+    *,
+    metric: str,
+    scope: Visibility,
+    as_of: dt.datetime,
+) -> dict[Key, Measured]:
+    """Return what is known of each subject. A period nobody was there for says nothing."""
+    kinds = sorted({subject.kind for subject in subjects})
+    before = past_periods(tree.period)
+    sold = {kind: _actuals(session, metric, kind, before, scope, as_of) for kind in kinds}
+    pipeline = PIPELINE_OF[goal_named(metric)]
+    still = {kind: _actuals(session, pipeline, kind, [tree.period], scope, as_of) for kind in kinds}
+    found = {}
+    for subject in subjects:
+        past = tuple(
+            (actual.get(subject.id) or _NOTHING, _share(tree.strength(subject, period), period))
+            for period, actual in zip(before, sold[subject.kind], strict=True)
+        )
+        strength = tree.strength(subject, tree.period)
+        found[subject.key] = Measured(
+            subject, past, still[subject.kind][0].get(subject.id), strength,
+            _share(strength, tree.period),
+        )  # fmt: skip
+    return found
+
+
+def _share(strength: Strength, period: Period) -> Decimal:
+    return strength.full_days / period.days
+
+
+def _actuals(
+    session: Session,
+    metric: str,
+    kind: Kind,
+    periods: Sequence[Period],
+    scope: Visibility,
+    as_of: dt.datetime,
+) -> list[dict[str, Decimal | None]]:
+    return [
+        {
+            subject: values[metric].value
+            for subject, values in kpis.by_subject(
+                session, [metric], grouping=kind, scope=scope, period=period, as_of=as_of
+            ).items()
+        }
+        for period in periods
+    ]
