@@ -9,7 +9,7 @@ one roll-up and into the other.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -93,44 +93,52 @@ def bridge(
     if earlier > later:
         raise NotInOrder("A bridge leads from an earlier to a later time; exchange the two.")
     categories = summed(method, category)
+    times = (earlier, later)
     ends = [
         _end(session, subject=subject, period=period, categories=categories, asker=asker, as_of=at)
-        for at in (earlier, later)
+        for at in times
     ]
     ids = frozenset[str]().union(*(_in_cell(session, end) for end in ends))
-    before, after = (_positions(session, end, ids) for end in ends)
-    terms: dict[Term, dict[str, int]] = {}
-    for deal in sorted(ids):
-        shares = explain(before.get(deal), after.get(deal), before=ends[0].view, after=ends[1].view)
-        for term, part in shares.items():
-            terms.setdefault(term, {})[deal] = part
-    opening, closing = (
-        sum(end.view.value(position) for position in found.values())
-        for end, found in zip(ends, (before, after), strict=True)
-    )
-    by_hand = [0, 0]
+    found = [_positions(session, end, ids) for end in ends]
+    spans = _spans(ids, ends, found)
+    levels = [
+        sum(end.view.value(position) for position in held.values())
+        for end, held in zip(ends, found, strict=True)
+    ]
     if adjusted:
         by_hand = [
             _set_by_hand(
                 session, subject=subject, period=period, method=method, category=category,
                 asker=asker, as_of=at,
             )
-            for at in (earlier, later)
+            for at in times
         ]  # fmt: skip
-    spans = [
+        levels = [level + lift for level, lift in zip(levels, by_hand, strict=True)]
+        if by_hand[0] != by_hand[1]:
+            spans.append(Span("adjustments", by_hand[1] - by_hand[0], ()))
+    return Bridge(
+        subject_id=subject, period=period, roll_up=method, category=category, earlier=earlier,
+        later=later, currency=ends[1].now.currency, opening=levels[0], closing=levels[1],
+        spans=tuple(spans), is_frozen=(ends[0].is_frozen, ends[1].is_frozen),
+        names=_names(session, {deal for span in spans for deal, _ in span.deals}, asker.may),
+    )  # fmt: skip
+
+
+def _spans(
+    ids: Collection[str], ends: Sequence[_End], found: Sequence[Mapping[str, Position]]
+) -> list[Span]:
+    """Return each term with the part of each deal in it, the largest first."""
+    before, after = found
+    terms: dict[Term, dict[str, int]] = {}
+    for deal in sorted(ids):
+        shares = explain(before.get(deal), after.get(deal), before=ends[0].view, after=ends[1].view)
+        for term, part in shares.items():
+            terms.setdefault(term, {})[deal] = part
+    return [
         Span(term, sum(parts.values()), tuple(sorted(parts.items(), key=_largest)))
         for term in TERMS
         if (parts := terms.get(term))
     ]
-    if by_hand[0] != by_hand[1]:
-        spans.append(Span("adjustments", by_hand[1] - by_hand[0], ()))
-    return Bridge(
-        subject_id=subject, period=period, roll_up=method, category=category, earlier=earlier,
-        later=later, currency=ends[1].now.currency, opening=opening + by_hand[0],
-        closing=closing + by_hand[1], spans=tuple(spans),
-        names=_names(session, {deal for span in spans for deal, _ in span.deals}, asker.may),
-        is_frozen=(ends[0].is_frozen, ends[1].is_frozen),
-    )  # fmt: skip
 
 
 def _largest(part: tuple[str, int]) -> tuple[int, str]:

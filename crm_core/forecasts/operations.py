@@ -6,7 +6,7 @@ Nothing is overwritten: an amount that is set again or taken back is one more ro
 from __future__ import annotations
 
 import datetime as dt
-from typing import get_args
+from typing import Any, get_args
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
@@ -102,39 +102,45 @@ def adjust(
     if category not in ADJUSTABLE:
         raise NotAdjustable(f"{category} cannot be set; {', '.join(ADJUSTABLE)} can.")
     text = _checked(note)
-    asker = Asker(viewer.id, may)
     whole = _open_period(session, period, now=now)
     _require_direct(whole, viewer, subject, may)
     _lock(session, subject)
     found = queries.board_of(
-        session, subject=subject, period=period, method=method, asker=asker, as_of=now
-    )
+        session, subject=subject, period=period, method=method, asker=Asker(viewer.id, may),
+        as_of=now,
+    )  # fmt: skip
     cell = found.cells[category]
-    base = cell.without_owner if subject == viewer.id else cell.owner_view
-    standing = cell.by_owner if subject == viewer.id else cell.by_superior
+    is_own = subject == viewer.id
+    base = cell.without_owner if is_own else cell.owner_view
+    standing = cell.by_owner if is_own else cell.by_superior
     if seen_minor is not None and seen_minor != base:
         raise ChangedUnderneath("The deals changed since you looked; look again and decide anew.")
     if amount is None and standing is None:
         raise NothingSet("There is no adjustment of yours to take back in this cell.")
     if amount is not None and amount.currency != found.currency:
         raise Invalid(f"A forecast is in {found.currency}, the company's currency.")
-    minor = None if amount is None else amount.minor
+    row = {
+        "subject_id": subject, "author_id": viewer.id, "period_start": period.start,
+        "period_end": period.end, "roll_up": method, "category": category,
+        "amount_minor": None if amount is None else amount.minor, "base_minor": base,
+        "currency": found.currency, "note": text, "recorded_at": now,
+    }  # fmt: skip
+    return _append(session, row, before=None if standing is None else standing.minor)
+
+
+def _append(session: Session, row: dict[str, Any], *, before: int | None) -> int:
+    """Add a line of a cell's history and write it into the audit log."""
     number: int | None = session.scalar(
-        insert(ForecastAdjustment)
-        .values(
-            subject_id=subject, author_id=viewer.id, period_start=period.start,
-            period_end=period.end, roll_up=method, category=category, amount_minor=minor,
-            base_minor=base, currency=found.currency, note=text, recorded_at=now,
-        )
-        .returning(ForecastAdjustment.id)
-    )  # fmt: skip
+        insert(ForecastAdjustment).values(row).returning(ForecastAdjustment.id)
+    )
     assert number is not None
+    minor = row["amount_minor"]
     audit.record_here(
-        session, action="adjust" if minor is not None else "reset", table="forecast_adjustments",
+        session, action="reset" if minor is None else "adjust", table="forecast_adjustments",
         record_id=str(number),
         changes={
-            category: (None if standing is None else standing.minor, minor),
-            "subject_id": (None, subject), "note": (None, text),
+            row["category"]: (before, minor), "subject_id": (None, row["subject_id"]),
+            "note": (None, row["note"]),
         },
     )  # fmt: skip
     return number

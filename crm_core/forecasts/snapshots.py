@@ -168,7 +168,8 @@ def _freeze_deals(session: Session, today: Table, *, day: dt.date) -> int:
 
 
 def _append(session: Session, table: type[ForecastSnapshotDeal], rows: Select[Any]) -> int:
-    added: Any = session.execute(insert(table).from_select(list(_DEAL), rows))
+    statement = insert(table).from_select(list(_DEAL), rows)
+    added: Any = session.execute(statement.execution_options(preserve_rowcount=True))
     return int(added.rowcount)
 
 
