@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from crm_core.accounts.models import Account, Contact
 from crm_core.activities.models import Activity
+from crm_core.money import from_major
 from crm_core.opportunities.models import (
     Opportunity,
     OpportunityContact,
@@ -36,6 +37,8 @@ PIPELINE = (
     ("Lost", "lost", "omitted"),
 )
 _numbers = itertools.count(1)
+_zones = itertools.cycle(("Pacific/Kiritimati", "Etc/GMT+12", "America/New_York"))
+"""Where people's clocks stand: 26 hours apart, and never where the company's stands."""
 
 
 def _id(prefix: str, given: str | None) -> str:
@@ -83,7 +86,8 @@ def a_user(
     user = User(
         id=number, name=columns.pop("name", number),
         email=columns.pop("email", f"{number}@test.example"), role=role, manager_id=manager_id,
-        org_unit_id=org_unit_id, hired_on=hired_on, **columns,
+        org_unit_id=org_unit_id, hired_on=hired_on,
+        time_zone=columns.pop("time_zone", next(_zones)), **columns,
     )  # fmt: skip
     session.add(user)
     session.flush()
@@ -138,12 +142,13 @@ def an_opportunity(
     """
     company = a_company(session)
     known = recorded_at if recorded_at is not None else created_at
+    currency = columns.pop("currency", company.currency)
     opportunity = Opportunity(
         id=_id("deal", key), account_id=account.id if account else None, name="Test deal",
         owner_id=owner.id if owner else None, created_at=created_at, recorded_at=known,
-        currency=columns.pop("currency", company.currency), stage=stage,
+        currency=currency, stage=stage,
         pipeline=columns.pop("pipeline", "default"), expected_close_on=expected_close_on,
-        amount_minor=None if amount is None else int(Decimal(amount) * 100),
+        amount_minor=None if amount is None else from_major(amount, currency).minor,
         custom=dict(custom or {}), **columns,
     )  # fmt: skip
     session.add(opportunity)

@@ -145,6 +145,14 @@ class Firm:
         assert answer.status_code == 201, answer.text
         return answer.json()
 
+    def defines(self, table, **kinds):
+        """Define custom fields."""
+        for name, kind in kinds.items():
+            answer = self.sends(
+                "root", "PUT", f"/custom-fields/{table}/{name}", json={"kind": kind}
+            )
+            assert answer.status_code == 200, answer.text
+
     def changes(self, table, key, **fields):
         """Change a record through the API, as an administrator."""
         answer = self.sends("root", "PATCH", f"/records/{table}/{quote(key, safe='')}",
@@ -169,8 +177,9 @@ class Firm:
         return None if found is None else Decimal(found)
 
     def is_at(self, moment):
-        """Set the clock of the application; return itself."""
+        """Set the clock of the application, where logins end; return itself."""
         self.app.state.fixed_time = moment
+        self._clients.clear()
         return self
 
     def uploads(self, **files):
