@@ -66,7 +66,7 @@ def attached(
     statement = select().select_from(rows)
     relations: dict[Home, Any] = {}
     for home in sorted(homes):
-        relation = _RELATIONS[home](question)
+        relation = question.shared(f"attached_{home}", _RELATIONS[home])
         relations[home] = relation
         statement = statement.outerjoin(relation, _belongs(rows, home, relation))
     found = {each.name: _expression(each, rows, relations, question) for each in wanted}
@@ -89,7 +89,7 @@ def _expression(
         return _team(rows) if wanted.name == "team" else rows.c.user_id
     relation = relations[wanted.home]
     if wanted.is_custom:
-        return _typed(relation.c.custom.op("->>")(wanted.stored), wanted.kind)
+        return _typed(relation.c.custom.op("->>", return_type=Text())(wanted.stored), wanted.kind)
     if wanted.name == wanted.home:
         return rows.c[f"{wanted.home}_id"]
     found: Expression = relation.c[wanted.name]
@@ -184,7 +184,7 @@ def _folded(name: str, question: Question) -> CTE:
             )
         )
         .group_by(numbered.c.key)
-        .cte(f"{name}_then")
+        .cte(f"{question.prefix}{name}_then")
     )
 
 
@@ -195,14 +195,15 @@ def _as_known(model: Any, names: Collection[str], question: Question) -> CTE:  #
     def of(name: str) -> Expression:
         now = getattr(model, name)
         is_custom = name == "custom"
-        former: Expression = then.c.state.op("->" if is_custom else "->>")(name)
+        kind: Any = JSONB() if is_custom else Text()
+        former: Expression = then.c.state.op("->" if is_custom else "->>", return_type=kind)(name)
         former = former if is_custom else cast(former, now.type)
         return case((then.c.key.is_not(None), former), else_=now).label(name)
 
     return (
         select(model.id, *(of(name) for name in names))
         .outerjoin(then, then.c.key == model.id)
-        .cte(f"known_{model.__tablename__}")
+        .cte(f"{question.prefix}known_{model.__tablename__}")
     )
 
 
@@ -211,20 +212,22 @@ def _accounts(question: Question) -> CTE:
     return _as_known(Account, names, question)
 
 
-def _products(question: Question) -> Subquery:
+def _products(question: Question) -> CTE:
     known = _as_known(Product, ("family", "custom"), question)
-    return select(known.c.id, known.c.family.label("product_family"), known.c.custom).subquery()
+    return select(known.c.id, known.c.family.label("product_family"), known.c.custom).cte(
+        f"{question.prefix}products_attached"
+    )
 
 
-def _leads(question: Question) -> Subquery:
+def _leads(question: Question) -> CTE:
     known = _as_known(Lead, ("source", "status", "custom"), question)
     return select(
         known.c.id, known.c.source.label("lead_source"), known.c.status.label("lead_status"),
         known.c.custom,
-    ).subquery()  # fmt: skip
+    ).cte(f"{question.prefix}leads_attached")  # fmt: skip
 
 
-def _deals(question: Question) -> Subquery:
+def _deals(question: Question) -> CTE:
     """Return the deals with what they have from the start, their stage and own fields then."""
     event = OpportunityEvent
     given = (
@@ -256,32 +259,32 @@ def _deals(question: Question) -> Subquery:
                question.stood.c.stage.label("stage"), custom.c.custom)
         .outerjoin(question.stood, question.stood.c.opportunity_id == Opportunity.id)
         .outerjoin(custom, custom.c.opportunity_id == Opportunity.id)
-        .subquery()
+        .cte(f"{question.prefix}deals_attached")
     )  # fmt: skip
 
 
-def _latest(model: Any, question: Question, *columns: Any) -> Subquery:  # noqa: ANN401 - a versioned table
+def _latest(model: Any, question: Question, *columns: Any) -> CTE:  # noqa: ANN401 - a versioned table
     return (
         select(model.id, *columns)
         .ext(distinct_on(model.id))
         .where(model.recorded_at <= question.as_of)
         .order_by(model.id, model.recorded_at.desc())
-        .subquery()
+        .cte(f"{question.prefix}{model.__tablename__}_attached")
     )
 
 
-def _orders(question: Question) -> Subquery:
+def _orders(question: Question) -> CTE:
     return _latest(Order, question, Order.quantity, Order.currency, Order.custom)
 
 
-def _activities(question: Question) -> Subquery:
+def _activities(question: Question) -> CTE:
     return _latest(
         Activity, question, Activity.kind.label("activity_kind"),
         Activity.duration_minutes.label("minutes"), Activity.direction, Activity.outcome,
     )  # fmt: skip
 
 
-_RELATIONS: dict[Home, Callable[[Question], Any]] = {
+_RELATIONS: dict[Home, Callable[[Question], CTE]] = {
     "account": _accounts,
     "product": _products,
     "opportunity": _deals,

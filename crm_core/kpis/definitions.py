@@ -77,6 +77,11 @@ def all_metrics(session: Session, *, as_of: dt.datetime) -> tuple[Metric, ...]:
     return (*CATALOGUE, *(own[name].metric() for name in sorted(own)))
 
 
+def shipped() -> dict[str, Metric]:
+    """Return the shipped metrics by id."""
+    return {item.id: item for item in CATALOGUE}
+
+
 def in_force(session: Session, *, as_of: dt.datetime) -> dict[str, Definition]:
     """Return the user-defined metrics that were known and had begun, without retired ones."""
     found = _newest(session, _known(session, as_of))

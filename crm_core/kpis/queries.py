@@ -191,6 +191,13 @@ def rows(
             asked, scope=holders(targets_of(session, asked, item.goal, grouping="user"))
         )
         item = metric(item.parts[0])
+    return rows_as_asked(session, item, asked, limit=limit, offset=offset)
+
+
+def rows_as_asked(
+    session: Session, item: Metric, asked: Question, *, limit: int | None, offset: int
+) -> list[MetricRow]:
+    """Return the rows of a metric that has rows of its own, latest day first."""
     source = rows_of(item.source, asked).subquery("metric_rows")
     statement = (
         select(source)
