@@ -18,9 +18,12 @@ from crm_core.kpis.catalogue import NEEDED_FACTS
 from crm_core.kpis.membership import units_of
 from crm_core.kpis.metric import Metric, Texts
 from crm_core.kpis.question import Question
+from crm_core.kpis.slicing import Slicing
 from crm_core.kpis.sources import is_recorded, rows_of
 
 Grouping = Literal["user", "org_unit"]
+Grouped = Grouping | Slicing | None
+"""By what rows are grouped: a slicing's subjects are its keys."""
 Sums = dict[str | None, dict[str, Aggregate]]
 """By subject and metric; subject None is the whole scope or what belongs to no subject."""
 
@@ -67,7 +70,7 @@ def aggregates(
     asked: Question,
     wanted: Sequence[Metric],
     *,
-    grouping: Grouping | None = None,
+    grouping: Grouped = None,
 ) -> Sums:
     """Return the sums by subject and metric, by one statement and one more for curves."""
     found: Sums = {}
@@ -93,7 +96,7 @@ def _add_curves(
     wanted: Sequence[Metric],
     found: Sums,
     *,
-    grouping: Grouping | None,
+    grouping: Grouped,
 ) -> None:
     curved = [item for item in wanted if item.aggregation == "survival"]
     sources = {item.source for item in curved}
@@ -111,10 +114,14 @@ def _add_curves(
 
 
 def _scoped(
-    source: str, name: str, asked: Question, *, grouping: Grouping | None
+    source: str, name: str, asked: Question, *, grouping: Grouped
 ) -> tuple[Any, Any, Select[Any]]:
     """Return a source's rows, the column of their subject, and an empty select of those seen."""
     rows = rows_of(source, asked).subquery(name)
+    if isinstance(grouping, Slicing):
+        rows = grouping.keyed(rows, asked, name=f"{name}_sliced")
+        seen = select().select_from(rows).where(asked.scope.condition(rows.c.user_id))
+        return rows, rows.c.slice, seen
     subject: Any = cast(null(), Text)
     statement: Select[Any] = select().select_from(rows)
     if grouping == "user":
@@ -126,7 +133,7 @@ def _scoped(
     return rows, subject, statement.where(asked.scope.condition(rows.c.user_id))
 
 
-def _sums(item: Metric, asked: Question, *, grouping: Grouping | None) -> Select[Any]:
+def _sums(item: Metric, asked: Question, *, grouping: Grouped) -> Select[Any]:
     rows, subject, statement = _scoped(item.source, f"{item.id}_rows", asked, grouping=grouping)
     has_value = rows.c.value.is_not(None)
     # the median is of whole days or hundredths of hours: exact in double precision
@@ -157,7 +164,7 @@ def _median(value: Any) -> Any:  # noqa: ANN401 - a column
     return (cast(low, Numeric) + cast(high, Numeric)) * literal(Decimal("0.5"), Numeric)
 
 
-def _points(source: str, asked: Question, *, grouping: Grouping | None) -> Select[Any]:
+def _points(source: str, asked: Question, *, grouping: Grouped) -> Select[Any]:
     """Return how many rows of a source ended how at each age: few rows, whatever the deals."""
     rows, subject, statement = _scoped(source, f"{source}_points", asked, grouping=grouping)
     columns = (

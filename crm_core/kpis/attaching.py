@@ -20,7 +20,6 @@ from sqlalchemy import (
     case,
     cast,
     column,
-    exists,
     extract,
     func,
     literal,
@@ -134,11 +133,13 @@ def _team(rows: Subquery) -> Expression:
         )
         .order_by(Assignment.valid_from.desc(), Assignment.org_unit_id)
         .limit(1)
+        .correlate(rows)
         .scalar_subquery()
     )
     by_default = (
         select(User.org_unit_id)
-        .where(User.id == rows.c.user_id, ~exists().where(Assignment.user_id == rows.c.user_id))
+        .where(User.id == rows.c.user_id, User.id.not_in(select(Assignment.user_id)))
+        .correlate(rows)
         .scalar_subquery()
     )
     return func.coalesce(placed, by_default, type_=Text)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import select, true
 from sqlalchemy.orm import Session
 
 from crm_core.kpis.aggregates import Grouping, Sums, aggregates, unrecorded_facts, values_of
@@ -26,8 +26,9 @@ from crm_core.kpis.arithmetic import (
 from crm_core.kpis.catalogue import Metric, metric
 from crm_core.kpis.definitions import Resolved, resolve
 from crm_core.kpis.membership import WITHOUT_A_PLACE
-from crm_core.kpis.metric import Goal
+from crm_core.kpis.metric import Form, Goal
 from crm_core.kpis.question import Question
+from crm_core.kpis.slicing import Key, Slicing, is_key
 from crm_core.kpis.sources import rows_of
 from crm_core.kpis.standings import goal_named, holders, standings_of, targets_of
 from crm_core.money import minor_digits
@@ -94,7 +95,7 @@ def values_as_asked(
     sums = aggregates(session, asked, simple).get(None, {})
     found = values_of(simple, sums, asked, unrecorded_facts(session, asked, simple))
     for goal, against in _by_goal(wanted).items():
-        standing = standings_of(session, asked, goal, grouping=None)[None]
+        standing = standings_of(session, asked, goal, grouping=None, forms=_forms(against))[None]
         found |= {item.id: from_standing(item, standing) for item in against}
     return with_quotients(wanted, found, currency=asked.currency)
 
@@ -150,7 +151,8 @@ def by_subject(
     sums: Sums = aggregates(session, asked, simple, grouping=grouping)
     unrecorded = unrecorded_facts(session, asked, simple)
     by_goal = {
-        goal: standings_of(session, asked, goal, grouping=grouping) for goal in _by_goal(wanted)
+        goal: standings_of(session, asked, goal, grouping=grouping, forms=_forms(against))
+        for goal, against in _by_goal(wanted).items()
     }
     result = {}
     for subject, name in _subjects([sums, *by_goal.values()], grouping):
@@ -195,13 +197,22 @@ def rows(
 
 
 def rows_as_asked(
-    session: Session, item: Metric, asked: Question, *, limit: int | None, offset: int
+    session: Session,
+    item: Metric,
+    asked: Question,
+    *,
+    limit: int | None,
+    offset: int,
+    cell: tuple[Slicing, Key] | None = None,
 ) -> list[MetricRow]:
-    """Return the rows of a metric that has rows of its own, latest day first."""
+    """Return the rows of a metric that has rows of its own, latest day first; of one cell only."""
     source = rows_of(item.source, asked).subquery("metric_rows")
+    if cell is not None:
+        source = cell[0].keyed(source, asked, name="cell_rows")
     statement = (
         select(source)
         .where(asked.scope.condition(source.c.user_id))
+        .where(true() if cell is None else is_key(source.c.slice, cell[1]))
         .order_by(source.c.day.desc().nulls_last(), source.c.row_id, source.c.user_id)
         .limit(limit)
         .offset(offset)
@@ -235,6 +246,10 @@ def _subjects(
 
 def _simple(wanted: Collection[Metric]) -> list[Metric]:
     return [item for item in wanted if item.goal is None and item.aggregation != "quotient"]
+
+
+def _forms(against: Iterable[Metric]) -> set[Form]:
+    return {item.form for item in against if item.form is not None}
 
 
 def _by_goal(wanted: Collection[Metric]) -> dict[Goal, list[Metric]]:
