@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from crm_core.advice.operations import NewPrediction
+from crm_core.periods import FiscalCalendar
 from features.categories import MOST_VALUES
 from features.opportunity import CATEGORY_NAMES, OWN_FIELDS
 from serving import score_words
@@ -30,7 +31,7 @@ from serving.explanations import (
 from training.bundle import Scores
 
 Kind = Literal["model", "base_rate", "none"]
-_UTC = ZoneInfo("UTC")
+_UTC = FiscalCalendar(ZoneInfo("UTC"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,9 @@ class ScoreView:
     ``kind``: ``model``; ``base_rate`` (nothing known tells deals apart, so all get the rate of
     similar deals); ``none`` (``abstained`` says what is missing, every number is None). ``low``
     and ``high`` bound the probability where the bundle can tell; ``n_similar`` deals are what
-    they rest on, for a base rate all closed ones. ``base_value`` and the contributions of
+    they rest on, for a base rate all closed ones. ``p_win_in_period`` is the chance of a win by the
+    end of the fiscal quarter of ``as_of``; it and ``median_days_to_close`` (won or lost) are None
+    where later time did not bear such estimates out. ``base_value`` and the contributions of
     ``effects`` sum to ``margin``, the log-odds of ``p_win``. ``hindsight`` is said where the model
     was trained on later facts than were known at ``as_of``.
     """
@@ -107,19 +110,28 @@ class ScoreView:
         )
 
 
-def explained(champion: Champion, rows: pd.DataFrame, *, zone: ZoneInfo = _UTC) -> list[ScoreView]:
+def explained(
+    champion: Champion, rows: pd.DataFrame, *, calendar: FiscalCalendar = _UTC
+) -> list[ScoreView]:
     """Return the bundle's explained scores of feature rows; each is checked to add up.
 
     A row from before the model was trained is marked as hindsight.
     """
+    zone = calendar.time_zone
     bundle = champion.bundle
     table = np.ascontiguousarray(rows.reindex(columns=list(bundle.features)).to_numpy(np.float64))
     scores = bundle.score(table)
     deals = rows["entity_id"].astype(str).tolist()
     moments = [stamp.to_pydatetime() for stamp in rows["as_of"]]
     told = rows.attrs
+    ahead = np.array([_days_left(moment, calendar) for moment in moments], dtype=np.float64)
+    outlook = bundle.outlook(table, scores.p, ahead)
     views = [
-        _view(champion, scores, number, table[number], told, deal, moment, zone)
+        replace(
+            _view(champion, scores, number, table[number], told, deal, moment, zone),
+            p_win_in_period=_or_none(outlook.won_by[number]),
+            median_days_to_close=_or_none(outlook.median_days[number]),
+        )
         for number, (deal, moment) in enumerate(zip(deals, moments, strict=True))
     ]
     return [
@@ -128,6 +140,12 @@ def explained(champion: Champion, rows: pd.DataFrame, *, zone: ZoneInfo = _UTC) 
         else replace(view, hindsight=score_words.hindsight(champion, view.as_of, zone=zone))
         for view in views
     ]
+
+
+def _days_left(moment: dt.datetime, calendar: FiscalCalendar) -> float:
+    """Return the days until the fiscal quarter of a moment ends."""
+    _, end = calendar.bounds(calendar.quarter_of(calendar.day_of(moment)))
+    return (end - moment) / dt.timedelta(days=1)
 
 
 def _view(

@@ -23,6 +23,7 @@ from crm_core.advice.queries import is_newly_told
 from crm_core.database import company_wide, transaction
 from crm_core.opportunities.standings import Standing, standings
 from crm_core.people import queries as people
+from crm_core.periods import FiscalCalendar
 from crm_core.settings import Settings
 from features import snapshots
 from serving import score_words
@@ -42,8 +43,13 @@ class Answering:
     """
 
     models: Lineage
-    zone: ZoneInfo
+    calendar: FiscalCalendar
     in_hindsight: bool = False
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The company's time zone."""
+        return self.calendar.time_zone
 
     def champion(self, moment: dt.datetime) -> Champion | None:
         """Return the model that answers for a time, None when there is none."""
@@ -52,10 +58,17 @@ class Answering:
         return self.models.trained_by(moment)
 
 
+def calendar_of(session: Session) -> FiscalCalendar:
+    """Return the company's fiscal calendar, that of UTC before there is a company."""
+    row = people.company_or_none(session)
+    if row is None:
+        return FiscalCalendar(ZoneInfo("UTC"))
+    return FiscalCalendar(ZoneInfo(row.time_zone), row.fiscal_year_start_month)
+
+
 def zone_of(session: Session) -> ZoneInfo:
     """Return the company's time zone, UTC before there is a company."""
-    row = people.company_or_none(session)
-    return ZoneInfo(row.time_zone if row else "UTC")
+    return calendar_of(session).time_zone
 
 
 def score_one(
@@ -89,7 +102,7 @@ def score_moments(
     in_hindsight: bool = False,
 ) -> list[ScoreView]:
     """Return what is said of one deal as known at each of some times; nothing is written down."""
-    answering = Answering(models, zone_of(session), in_hindsight)
+    answering = Answering(models, calendar_of(session), in_hindsight)
     stood = {
         moment: standings(session, opportunity_ids=[opportunity_id], as_of=moment)
         for moment in moments
@@ -116,7 +129,7 @@ def score_many(
     """
     with transaction(engine) as session:
         stood = standings(session, opportunity_ids=opportunity_ids, as_of=as_of)
-        answering = Answering(models, zone_of(session), in_hindsight)
+        answering = Answering(models, calendar_of(session), in_hindsight)
     if opportunity_ids is None:
         chosen = [deal for deal, each in stood.items() if not each.is_closed]
     else:
@@ -145,7 +158,7 @@ def score_pairs(
     ]
     stood = {}
     with transaction(engine) as session:
-        answering = Answering(models, zone_of(session), in_hindsight)
+        answering = Answering(models, calendar_of(session), in_hindsight)
         for moment in dict.fromkeys(moment for _, moment in asked):
             ids = [deal for deal, at in asked if at == moment]
             stood[moment] = standings(session, opportunity_ids=ids, as_of=moment)
@@ -213,7 +226,7 @@ def _views(
         champion = able[version]
         frame = pd.DataFrame(asked, columns=["entity_id", "as_of"])
         rows = make_rows(frame, columns=champion.bundle.features)
-        for view in explained(champion, rows, zone=answering.zone):
+        for view in explained(champion, rows, calendar=answering.calendar):
             found[view.opportunity_id, view.as_of] = view
     return [found[pair] for pair in pairs]
 

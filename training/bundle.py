@@ -1,4 +1,6 @@
-"""A promoted model as two files that need no pickle: ``model.txt`` (LightGBM) and ``bundle.json``.
+"""A promoted model as files that need no pickle: LightGBM's texts and ``bundle.json``.
+
+``model.txt`` holds the trees of the win rate, ``timing.txt``, where there is one, those of when.
 
 The server loads this with NumPy and LightGBM's compiled library alone. A bundle whose format it
 does not know or whose trees do not match their hash is refused. Every score is explained, and
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 from crm_core.errors import CrmError
 from training.evaluation import sigmoid
 from training.parts import Array, Encoder, LinearPart, Part, TablePart, TreePart
+from training.timing import Outlook, Timing
 from training.trees import TreesRefused
 
 FORMAT = "winward.win_rate/1"
@@ -77,7 +80,8 @@ class Bundle:
 
     ``groups`` maps each feature to its family. ``base_margin`` is the whole answer of kind
     base_rate. ``abstained`` says what is missing when kind is none. ``card`` describes the
-    model for people. ``as_of`` is the cut it was trained at, ``fingerprint`` its data.
+    model for people. ``timing`` says when deals end, None where that was not shown to hold.
+    ``as_of`` is the cut it was trained at, ``fingerprint`` its data.
     """
 
     kind: Kind
@@ -94,6 +98,7 @@ class Bundle:
     bands: tuple[Band, ...]
     abstained: str | None
     card: dict[str, Any]
+    timing: Timing | None = None
 
     @property
     def group_names(self) -> tuple[str, ...]:
@@ -175,12 +180,22 @@ class Bundle:
         similar = np.array([band.deals for band in self.bands], dtype=np.int64)[place]
         return sigmoid(margin + low), sigmoid(margin + high), similar
 
+    def outlook(self, X: Array, p: Array, days: Array) -> Outlook:
+        """Return P(won within ``days``) and the median days to an end; NaN where not told.
+
+        ``p`` are the served probabilities of the same rows.
+        """
+        if self.timing is None or self.kind != "model":
+            nothing = np.full(len(X), np.nan)
+            return Outlook(nothing, nothing.copy())
+        return self.timing.outlook(np.ascontiguousarray(X, dtype=np.float64), p, days)
+
     def with_version(self, version: str) -> Bundle:
         """Return the same model under the version the registry gave it."""
         return replace(self, version=version)
 
     def save(self, folder: Path) -> None:
-        """Write ``model.txt`` and ``bundle.json`` into an existing folder."""
+        """Write ``bundle.json`` and LightGBM's texts into an existing folder."""
         text = next((part.text for _, part in self.parts if isinstance(part, TreePart)), "")
         (folder / "model.txt").write_text(text, encoding="utf-8")
         content = {
@@ -199,8 +214,11 @@ class Bundle:
             "bands": [[band.upto, band.low, band.high, band.deals] for band in self.bands],
             "abstained": self.abstained,
             "card": self.card,
-            "model_sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "model_sha256": _sha256(text),
         }
+        if self.timing is not None:
+            (folder / "timing.txt").write_text(self.timing.text, encoding="utf-8")
+            content["timing"] = {**self.timing.as_json(), "sha256": _sha256(self.timing.text)}
         written = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
         (folder / "bundle.json").write_text(written, encoding="utf-8")
 
@@ -229,6 +247,7 @@ class Bundle:
                 ),
                 abstained=content["abstained"],
                 card=content["card"],
+                timing=_timing(folder, content.get("timing")),
             )
         except (KeyError, TypeError, ValueError, IndexError, TreesRefused) as error:
             raise BundleRefused(
@@ -255,12 +274,33 @@ def _read(folder: Path) -> tuple[dict[str, Any], str]:
             f"{folder} holds a model of format {found!r}, this version serves {FORMAT!r}; "
             "promote the model again."
         )
-    if hashlib.sha256(text.encode()).hexdigest() != content.get("model_sha256"):
+    _check_hash(folder / "model.txt", text, content.get("model_sha256"))
+    return content, text
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_hash(path: Path, text: str, said: object) -> None:
+    if _sha256(text) != said:
         raise BundleRefused(
-            f"{folder / 'model.txt'} does not match its hash; it was damaged or replaced. "
+            f"{path} does not match its hash; it was damaged or replaced. "
             "Roll back, or promote the model again."
         )
-    return content, text
+
+
+def _timing(folder: Path, content: dict[str, Any] | None) -> Timing | None:
+    """Return the timing of a bundle; one promoted before timings were told has none."""
+    if content is None:
+        return None
+    path = folder / "timing.txt"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BundleRefused(f"{path} cannot be read ({error}); promote the model again.") from error
+    _check_hash(path, text, content["sha256"])
+    return Timing.from_json(content, text)
 
 
 def _part(data: dict[str, Any], text: str) -> Part:

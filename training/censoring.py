@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from training.datasets import TrainingSet
 from training.learners import useful_threads
 from training.parts import Array
+from training.timing import LOST, OPEN, WON, stacked
 
 BINS = 13
 MOST_STACKED_ROWS = 60_000
 FEWEST_DEALS = 150
-OPEN, WON, LOST = 0, 1, 2
 
 
 def follow_up(data: TrainingSet) -> tuple[Array, NDArray[np.int64]]:
@@ -67,7 +67,7 @@ class Teacher:
         won = np.zeros(len(X))
         lost = np.zeros(len(X))
         for b in range(bins):
-            chances = self.booster.predict(_stacked(X, self.edges, b), num_threads=1)
+            chances = self.booster.predict(stacked(X, self.edges, b), num_threads=1)
             # a bin that has passed says nothing; the last always counts: something must end it
             ahead = (self.edges[b + 1] > seen_open) | (b == bins - 1)
             won += ahead * staying * chances[:, WON]
@@ -75,12 +75,6 @@ class Teacher:
             staying = np.where(ahead, staying * chances[:, OPEN], staying)
         share: Array = won / np.maximum(won + lost, 1e-12)
         return share
-
-
-def _stacked(X: Array, edges: Array, b: int) -> Array:
-    rows = len(X)
-    stacked: Array = np.column_stack([X, np.full(rows, float(b)), np.full(rows, edges[b])])
-    return stacked
 
 
 def fit_teacher(data: TrainingSet, weight: Array, *, seed: int, threads: int) -> Teacher:
@@ -104,7 +98,7 @@ def fit_teacher(data: TrainingSet, weight: Array, *, seed: int, threads: int) ->
         entered = (seen[chosen] > edges[b]) if b else np.ones(len(chosen), dtype=np.bool_)
         # an event inside a bin that the cut divides counts as little as a non-event there
         rows = chosen[entered & (possible[chosen] >= edges[b + 1])]
-        designs.append(_stacked(data.X[rows], edges, b))
+        designs.append(stacked(data.X[rows], edges, b))
         labels.append(np.where(seen[rows] <= edges[b + 1], ended[rows], OPEN))
         weights.append(weight[rows])
     return Teacher(edges=edges, booster=_fit_hazards(designs, labels, weights, seed, threads))
@@ -139,17 +133,23 @@ def _fit_hazards(
     return lgb.train(params, stacked, num_boost_round=50)
 
 
-def soft_labels(data: TrainingSet, weight: Array, *, seed: int, threads: int) -> Array:
+def teach(data: TrainingSet, weight: Array, *, seed: int, threads: int) -> Teacher | None:
+    """Return the teacher, None where no deal is open or fewer than ``FEWEST_DEALS`` ended."""
+    if data.is_resolved.all() or data.deals_won + data.deals_lost < FEWEST_DEALS:
+        return None
+    return fit_teacher(data, weight, seed=seed, threads=threads)
+
+
+def soft_labels(data: TrainingSet, weight: Array, *, teacher: Teacher | None) -> Array:
     """Return labels without gaps: outcomes where known, the teacher's chance where open.
 
-    All rows of an open deal get the chance at its latest landmark, where most is known. With
-    fewer than ``FEWEST_DEALS`` resolved deals the pooled share stands in for the teacher.
+    All rows of an open deal get the chance at its latest landmark, where most is known. Without
+    a teacher (:func:`teach`) the pooled share stands in for it.
     """
     if data.is_resolved.all():
         return data.y.copy()
-    if data.deals_won + data.deals_lost < FEWEST_DEALS:
+    if teacher is None:
         return np.where(data.is_resolved, data.y, share_won_in_the_end(data, weight))
-    teacher = fit_teacher(data, weight, seed=seed, threads=threads)
     opened = np.flatnonzero(~data.is_resolved)
     last = np.full(int(data.deal.max()) + 1, -1)
     last[data.deal[opened]] = opened  # rows are ordered by time: the latest stays

@@ -8,6 +8,7 @@ from typing import Any
 
 from training.evaluation import Interval, Scores, Tried
 from training.intake import LeftOut
+from training.timing import Horizon
 
 NO_BETTER = "no better than the base rate"
 BETTER = "better than the base rate"
@@ -41,7 +42,8 @@ class TrainingReport:
     ``gain_counting_open`` the same on all later rows, those of open deals too, ``ranking`` the
     AUC within each fold's time.
     ``candidates`` are the scores of the best of each family on the selection folds,
-    ``left_out`` what was in the frame and not learnt from.
+    ``left_out`` what was in the frame and not learnt from. ``timing`` is how well wins within
+    some days were told, for the horizons that later time could judge.
     """
 
     as_of: str
@@ -63,6 +65,7 @@ class TrainingReport:
     candidates: dict[str, Tried]
     calibrator: tuple[float, float]
     leaks: tuple[Leak, ...]
+    timing: tuple[Horizon, ...]
     left_out: tuple[LeftOut, ...]
     fingerprint: str
     seed: int
@@ -119,6 +122,14 @@ class TrainingReport:
             found.update(_spread("gain_counting_open", self.gain_counting_open))
         if self.ranking is not None:
             found.update(_spread("ranking", self.ranking))
+        for each in self.timing:
+            name = f"timing.won_in_{each.days:.0f}_days"
+            found |= {
+                f"{name}.predicted": each.predicted,
+                f"{name}.observed": each.observed,
+                f"{name}.brier": each.brier,
+                f"{name}.brier_flat": each.brier_flat,
+            }
         for name, tried in self.candidates.items():
             found[f"selection.{name}"] = tried.log_loss
             found[f"selection.{name}.ece"] = tried.ece
@@ -179,6 +190,7 @@ def card(report: TrainingReport) -> str:
     ]
     lines += _table(report)
     lines += _tried(report)
+    lines += _timing(report)
     if report.left_out:
         lines += ["", "Left out:", "", *(f"- {each.sentence()}" for each in report.left_out)]
     lines += [
@@ -214,6 +226,26 @@ def _table(report: TrainingReport) -> list[str]:
             f"| {scores.ece:.4f} ({scores.ece_by_chance:.4f}) | {scores.slope:.2f} | {ranked} "
             f"| {'–' if within is None else f'{within:.3f}'} |"
         )
+    return lines
+
+
+def _timing(report: TrainingReport) -> list[str]:
+    if not report.timing:
+        return []
+    lines = [
+        "",
+        "When wins come: rows of the later window followed for so long, predicted before. A flat "
+        "forecast that knew the observed share would have the last Brier score. Dates are served "
+        "only if every line beats it with a level at most 5 points off:",
+        "",
+        "| won within | rows | predicted | observed | Brier | flat |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {each.days:.0f} days | {each.rows} | {each.predicted:.3f} | {each.observed:.3f} "
+        f"| {each.brier:.4f} | {each.brier_flat:.4f} |"
+        for each in report.timing
+    ]
     return lines
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from training import learners, tuning
 from training.baselines import base_rate
-from training.censoring import pooled_labels, soft_labels
+from training.censoring import Teacher, pooled_labels, soft_labels, teach
 from training.datasets import Fold, TrainingSet, landmark_weights, observation_weights
 from training.evaluation import (
     Tried,
@@ -111,13 +111,15 @@ class Prepared:
     later: TrainingSet
     later_weight: Array
     inside: NDArray[np.bool_]
+    teacher: Teacher | None
 
 
 def prepare(fold: Fold, layout: Layout, *, seed: int, threads: int) -> Prepared:
     """Return the fold with soft labels, encoded categories and weights for judging."""
     train = fold.train
     weight = landmark_weights(train)
-    y = soft_labels(train, weight, seed=seed, threads=threads)
+    teacher = teach(train, weight, seed=seed, threads=threads)
+    y = soft_labels(train, weight, teacher=teacher)
     pooled = pooled_labels(train, layout.ages(train.X))
     base = base_rate(train)
     if len(train) > MOST_ROWS_OF_A_FOLD:  # enough to compare candidates; the final fit sees all
@@ -148,6 +150,7 @@ def prepare(fold: Fold, layout: Layout, *, seed: int, threads: int) -> Prepared:
         later=fold.test,
         later_weight=landmark_weights(fold.test),
         inside=fold.inside,
+        teacher=teacher,
     )
 
 

@@ -20,7 +20,7 @@ from crm_core.errors import CrmError
 
 Array = NDArray[np.float64]
 _FLOAT64, _ROWS_ARE_CONTIGUOUS = 1, 1
-_RAW_SCORE, _CONTRIBUTIONS = 1, 3
+_CHANCES, _RAW_SCORE, _CONTRIBUTIONS = 0, 1, 3
 _ALL_TREES = -1
 # one thread: a server must not spawn any; silent: the library prints to standard output
 _PARAMETERS = b"num_threads=1 verbosity=-1"
@@ -53,9 +53,12 @@ def _checked(status: int) -> None:
 
 
 class Trees:
-    """A model read from LightGBM's text. May be asked from several threads at once."""
+    """A model read from LightGBM's text. May be asked from several threads at once.
 
-    def __init__(self, text: str) -> None:
+    ``outputs`` is how many numbers it gives per row; one of another number is refused.
+    """
+
+    def __init__(self, text: str, *, outputs: int = 1) -> None:
         self._handle = ctypes.c_void_p()
         iterations = ctypes.c_int()
         library = _library()
@@ -67,9 +70,10 @@ class Trees:
         width, classes = ctypes.c_int(), ctypes.c_int()
         _checked(library.LGBM_BoosterGetNumFeature(self._handle, ctypes.byref(width)))
         _checked(library.LGBM_BoosterGetNumClasses(self._handle, ctypes.byref(classes)))
-        if classes.value != 1:
-            raise TreesRefused(f"The model has {classes.value} outputs; a win rate has one.")
+        if classes.value != outputs:
+            raise TreesRefused(f"The model has {classes.value} outputs, {outputs} are due.")
         self.width = width.value
+        self.outputs = outputs
 
     def __del__(self) -> None:
         if self._handle:
@@ -78,6 +82,10 @@ class Trees:
     def margin(self, X: Array) -> Array:
         """Return the log-odds of each row. Raises TreesRefused for rows of another width."""
         return self._predict(X, _RAW_SCORE, 1)[:, 0]
+
+    def chances(self, X: Array) -> Array:
+        """Return the probability of each output per row. Raises TreesRefused as above."""
+        return self._predict(X, _CHANCES, self.outputs)
 
     def contributions(self, X: Array) -> Array:
         """Return each feature's SHAP value per row, and the expected margin in the last column.

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from training import baselines, calibration, columns, leakage, second_look
 from training.bundle import Band, Bundle, Kind
-from training.censoring import pooled_labels, share_won_in_the_end, soft_labels
+from training.censoring import pooled_labels, share_won_in_the_end, soft_labels, teach
 from training.datasets import TrainingSet, fingerprint, forward_folds, landmark_weights
 from training.evaluation import Interval, Tried, auc, logit, sigmoid
 from training.intake import LeftOut, admit
@@ -38,6 +38,8 @@ from training.selection import (
     prepare,
     side_by_side,
 )
+from training.timing import Timing
+from training.timing_judgement import TimingFound, look
 from training.window_scores import WindowJudge
 from training.windows import LaterWindow
 
@@ -110,6 +112,7 @@ class _Found:
     better: bool
     counting_open: Interval
     by_stage: bool
+    timing: TimingFound
 
 
 class _Run:
@@ -219,11 +222,17 @@ class _Run:
         labels = later.pooled if chosen.choice.family == "table" else later.y
         model.fit(later.X, labels, weight, later.deal)
         margin = model.decision_function(later.test_rows)
+        timing = look(folds, lambda X: sigmoid(model.decision_function(X)), seed=self.seed)
         self._timed("judge")
-        return self._weigh(chosen, candidates, folds, margin)
+        return self._weigh(chosen, candidates, folds, margin, timing)
 
     def _weigh(
-        self, chosen: Judged, candidates: dict[str, Tried], folds: list[Prepared], margin: Array
+        self,
+        chosen: Judged,
+        candidates: dict[str, Tried],
+        folds: list[Prepared],
+        margin: Array,
+        timing: TimingFound,
     ) -> _Found:
         """Return the calibrator, the bands and the verdict from all out-of-time margins."""
         known = [
@@ -250,6 +259,7 @@ class _Run:
             and counting_open.value < 0.0,
             counting_open=counting_open,
             by_stage=second_look.table_holds(folds, self.layout),
+            timing=timing,
         )
 
     def _window(self, later: Prepared, p: Array, p_base: Array) -> LaterWindow:
@@ -266,11 +276,12 @@ class _Run:
         )
 
     def _fitted(self, found: _Found) -> Bundle:
+        weight = landmark_weights(self.data)
+        teacher = teach(self.data, weight, seed=self.seed, threads=self.settings.threads)
         if found.choice.family == "table":
             y = pooled_labels(self.data, self.layout.ages(self.data.X))
         else:
-            weight = landmark_weights(self.data)
-            y = soft_labels(self.data, weight, seed=self.seed, threads=self.settings.threads)
+            y = soft_labels(self.data, weight, teacher=teacher)
         recent = landmark_weights(self.data, half_life_days=found.choice.half_life)
         model = found.choice.model(self.layout, seed=self.seed, threads=self.settings.threads).fit(
             self.data.X, y, recent, self.data.deal
@@ -282,6 +293,7 @@ class _Run:
             base=model.base_,
             encoder=model.encoder_,
             calibrator=found.verdict.model.line,
+            timing=found.timing.timing(teacher),
         )
 
     def _base_rate(self, found: _Found) -> Bundle:
@@ -314,6 +326,7 @@ class _Run:
         abstained: str | None = None,
         encoder: Encoder | None = None,
         calibrator: tuple[float, float] = (1.0, 0.0),
+        timing: Timing | None = None,
     ) -> Bundle:
         return Bundle(
             kind=kind,
@@ -330,6 +343,7 @@ class _Run:
             bands=bands,
             abstained=abstained,
             card={},
+            timing=timing,
         )
 
     def _report(
@@ -364,6 +378,7 @@ class _Run:
             candidates=found.candidates if found else {},
             calibrator=found.verdict.model.line if found else (1.0, 0.0),
             leaks=leaks,
+            timing=found.timing.horizons if found else (),
             left_out=self.left_out,
             fingerprint=fingerprint(data),
             seed=self.seed,

@@ -241,14 +241,18 @@ class Score(BaseModel):
     as_of: dt.datetime
     kind: str = Field(description="model, base_rate or none (abstained).")
     p_win: float | None
-    p_win_in_period: float | None
+    p_win_in_period: float | None = Field(
+        description="Chance of a win by the end of the fiscal quarter of as_of."
+    )
     low: float | None
     high: float | None
     n_similar: int | None = Field(
         description="Deals that the bounds rest on: for a model later ones with such scores, for a "
         "base rate all closed ones."
     )
-    median_days_to_close: float | None
+    median_days_to_close: float | None = Field(
+        description="Days within which half of such deals have ended, won or lost."
+    )
     horizon: str
     model_version: str | None
     margin: float | None = Field(description="Log-odds of p_win; base_value + contributions.")

@@ -302,7 +302,8 @@ def score(
 
     The newest served version that had been trained by T answers; before the first there is none.
     A row that cannot be scored has empty numbers, abstained is true and reason_1 says what is
-    missing. p_win_in_period and median_days_to_close are empty until a model estimates them.
+    missing. p_win_in_period is by the end of T's fiscal quarter; it and median_days_to_close are
+    empty where later time did not bear them out.
     """
     from serving import score_file, scoring, table_file
     from serving.champions import lineage

@@ -57,8 +57,23 @@ def training(version: str, report: TrainingReport, zone: ZoneInfo) -> list[str]:
     ]
     if report.left_out:
         lines += ["Left out:", *(f"  {each.sentence()}" for each in report.left_out)]
-    lines += _judged(report, zone) + _tried(report)
+    lines += _judged(report, zone) + _tried(report) + _timing(report)
     return [*lines, *(leak.sentence() for leak in report.leaks)]
+
+
+def _timing(report: TrainingReport) -> list[str]:
+    if not report.timing:
+        return []
+    held = all(each.holds for each in report.timing)
+    return [
+        "Wins within a time, on the last weeks followed for so long"
+        f"{'' if held else ' (did not hold: no times are served)'}:",
+        *(
+            f"  {f'{each.days:.0f} days':<16} predicted {each.predicted:.3f}, observed "
+            f"{each.observed:.3f}, Brier {each.brier:.4f} (flat {each.brier_flat:.4f})"
+            for each in report.timing
+        ),
+    ]
 
 
 def older_build(built: dt.datetime, asked: dt.datetime, zone: ZoneInfo) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from features.definitions import FEATURES
 from training.bundle import Band, Bundle
 from training.parts import Encoder, LinearPart, TreePart
+from training.timing import Timing
 
 GROUPS = {feature.name: feature.group for feature in FEATURES}
 FEATURE_NAMES = (
@@ -48,6 +49,25 @@ def tree_part(names: tuple[str, ...] = FEATURE_NAMES, *, seed: int = 3) -> TreeP
     return TreePart.from_text(booster.model_to_string())
 
 
+@lru_cache
+def timing_of(names: tuple[str, ...] = FEATURE_NAMES, *, seed: int = 3) -> Timing:
+    """Two bins of 30 and 60 days; what happens in them is learnt from drawn rows."""
+    random = np.random.default_rng(seed)
+    rows = random.gamma(2.0, 3.0, size=(900, len(names) + 2))
+    booster = lightgbm.train(
+        {
+            "objective": "multiclass", "num_class": 3, "num_leaves": 4, "verbose": -1,
+            "num_threads": 1, "seed": seed,
+        },
+        lightgbm.Dataset(rows, (rows[:, 0] > 6) + 1.0 * (rows[:, 1] > 6)),
+        5,
+    )  # fmt: skip
+    return Timing.of(
+        edges=np.array([0.0, 30.0, 90.0]), won=np.array([0.9, 1.1]), lost=np.ones(2),
+        text=booster.model_to_string(),
+    )  # fmt: skip
+
+
 def linear_part(width: int) -> LinearPart:
     """A linear part with a different slope for each feature."""
     return LinearPart(
@@ -71,6 +91,7 @@ def bundle(
     names: tuple[str, ...] = FEATURE_NAMES,
     base_margin: float = 0.54,
     as_of: str = "2026-06-01T00:00:00+00:00",
+    is_timed: bool = False,
 ) -> Bundle:
     """A blend of trees and a linear part, calibrated; or a base rate; or an abstention."""
     parts = ((0.6, tree_part(names)), (0.4, linear_part(len(names)))) if kind == "model" else ()
@@ -91,6 +112,7 @@ def bundle(
         if kind == "none"
         else None,
         card={"log_loss": 0.6},
+        timing=timing_of(names) if is_timed else None,
     )
 
 

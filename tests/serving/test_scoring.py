@@ -8,7 +8,9 @@ import math
 import re
 import shutil
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 import pytest
 from sqlalchemy import Engine, text
@@ -20,7 +22,8 @@ from crm_core.database import transaction
 from crm_core.opportunities.models import Opportunity, OpportunityEvent, Stage
 from crm_core.people.models import Company, User
 from crm_core.settings import Settings
-from serving import champions, scoring
+from features import snapshots
+from serving import champions, score_file, scoring
 from serving.champions import WIN_RATE, Champion, Lineage, lineage
 from serving.explanations import sigmoid
 from serving.score_words import FEWEST_CLOSED
@@ -98,6 +101,67 @@ def one(
         return scoring.score_one(
             session, opportunity_id=deal, as_of=as_of, models=Lineage(champion), settings=settings,
         )  # fmt: skip
+
+
+class TestTheTime:
+    """When a deal ends: by the end of the company's fiscal quarter, and by when half have."""
+
+    @pytest.fixture
+    def timed(self) -> Champion:
+        return Champion(
+            WIN_RATE, "8", bundle(version="8", as_of="2026-05-05T00:00:00+00:00", is_timed=True)
+        )
+
+    def test_runs_to_the_end_of_the_fiscal_quarter(
+        self, company: Engine, settings: Settings, timed: Champion
+    ) -> None:
+        as_of = dt.datetime(2026, 6, 10, 16, tzinfo=dt.UTC)  # the 11th in Shanghai
+        ends = {"UTC": (1, dt.datetime(2026, 7, 1, tzinfo=dt.UTC)),
+                "Asia/Shanghai": (2, dt.datetime(2026, 7, 31, 16, tzinfo=dt.UTC))}  # fmt: skip
+        seen = []
+        for zone, (first_month, end) in ends.items():
+            with transaction(company) as session:
+                own = session.get_one(Company, 1)
+                own.time_zone, own.fiscal_year_start_month = zone, first_month
+            view = one(company, settings, "young", timed, as_of)
+            with Session(company) as session:
+                row = snapshots.rows(
+                    session.connection(),
+                    pd.DataFrame({"entity_id": ["young"], "as_of": [as_of]}),
+                    settings=settings, columns=timed.bundle.features,
+                )  # fmt: skip
+            X = row[list(timed.bundle.features)].to_numpy(float)
+            share = timed.bundle.timing.spread(X).won_within(
+                np.array([(end - as_of).total_seconds() / 86400])
+            )
+            assert view.p_win_in_period == pytest.approx(view.p_win * share[0], abs=1e-12)
+            assert 0 < view.p_win_in_period < view.p_win
+            assert 0 < view.median_days_to_close < 90
+            seen.append(view.p_win_in_period)
+        assert seen[0] < seen[1]
+
+    def test_is_kept_and_told_by_the_file(
+        self, company: Engine, settings: Settings, timed: Champion
+    ) -> None:
+        views = scoring.score_many(
+            company, opportunity_ids=None, as_of=AS_OF, models=Lineage(timed), settings=settings,
+            scored_at=SCORED_AT,
+        )  # fmt: skip
+        frame = score_file.as_frame(views, time_zone=ZoneInfo("UTC"))
+        with company.connect() as connection:
+            kept = connection.execute(
+                text(
+                    "select p_win_in_period, median_days_to_close from predictions"
+                    " order by opportunity_id"
+                )
+            ).all()
+        told = frame[["p_win_in_period", "median_days_to_close"]].to_numpy()
+        assert [tuple(row) for row in told] == [tuple(row) for row in kept]
+        assert (told > 0).all()
+
+    def test_is_not_told_by_a_model_whose_times_did_not_hold(self, views: list[ScoreView]) -> None:
+        assert {view.p_win_in_period for view in views} == {None}
+        assert {view.median_days_to_close for view in views} == {None}
 
 
 class TestScoreMany:

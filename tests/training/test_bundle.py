@@ -262,7 +262,7 @@ class TestLightness:
 def test_the_trained_bundle_predicts_as_the_training_side_did(trained, rows):
     """The exported parts on a later row equal a fresh fit of the chosen model."""
     from training import columns
-    from training.censoring import soft_labels
+    from training.censoring import soft_labels, teach
     from training.datasets import join, landmark_weights
     from training.selection import Choice, TreeSettings
 
@@ -271,7 +271,7 @@ def test_the_trained_bundle_predicts_as_the_training_side_did(trained, rows):
     weight = landmark_weights(data)
     chosen = dict(trained.report.choice)
     choice = Choice(**{**chosen, "tree": TreeSettings(**chosen["tree"])})
-    y = soft_labels(data, weight, seed=7, threads=1)
+    y = soft_labels(data, weight, teacher=teach(data, weight, seed=7, threads=1))
     decayed = landmark_weights(data, half_life_days=choice.half_life)
     model = choice.model(columns.layout(data.features), seed=7, threads=1)
     model.fit(data.X, y, decayed, data.deal)

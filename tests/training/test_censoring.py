@@ -22,10 +22,15 @@ def world():
     return known, truth
 
 
+def labels(data, weight):
+    teacher = censoring.teach(data, weight, seed=1, threads=1)
+    return censoring.soft_labels(data, weight, teacher=teacher)
+
+
 class TestSoftLabels:
     def test_keep_what_is_known_and_fill_what_is_open(self, world):
         known, _ = world
-        soft = censoring.soft_labels(known, landmark_weights(known), seed=1, threads=1)
+        soft = labels(known, landmark_weights(known))
         closed = known.is_resolved
         np.testing.assert_array_equal(soft[closed], known.y[closed])
         assert ((soft[~closed] > 0) & (soft[~closed] < 1)).all()
@@ -38,7 +43,7 @@ class TestSoftLabels:
         closed = known.is_resolved
         sure = ~np.isnan(truth)
         weight = landmark_weights(known)
-        soft = censoring.soft_labels(known, weight, seed=1, threads=1)
+        soft = labels(known, weight)
 
         def level(rows, y):
             data = learners.tree_data(known.X[rows], y[rows], weight[rows])
@@ -59,7 +64,7 @@ class TestSoftLabels:
         frame, outcomes = pipeline(deals=150, seed=2)
         data = join(frame, outcomes, as_of=week(60).to_pydatetime())
         weight = landmark_weights(data)
-        soft = censoring.soft_labels(data, weight, seed=1, threads=1)
+        soft = labels(data, weight)
         share = censoring.share_won_in_the_end(data, weight)
         assert set(soft[~data.is_resolved]) == {share}
 

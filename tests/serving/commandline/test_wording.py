@@ -9,6 +9,7 @@ from serving.commandline import wording
 from training.evaluation import Interval, Scores, Tried
 from training.intake import LeftOut
 from training.reports import TrainingReport
+from training.timing import Horizon
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
@@ -40,6 +41,7 @@ def report():
         calibrator=(1.0, 0.0), leaks=(),
         left_out=(LeftOut("before_recording", 12, since="2025-01-01T00:00:00+00:00"),),
         fingerprint="f", seed=7, seconds={}, gain_counting_open=None,
+        timing=(Horizon(30.0, 900, 0.11, 0.1, 0.05, 0.09), Horizon(91.0, 400, 0.4, 0.3, 0.2, 0.2)),
     )  # fmt: skip
 
 
@@ -79,6 +81,14 @@ class TestATraining:
         assert "linear           log loss 0.5500, ECE 0.040, AUC 0.660\n" in said
         assert "blend            log loss 0.5300, ECE 0.030  ← chosen" in said
         assert "12 rows from before 2025-01-01" in said
+
+
+class TestWhenWinsCome:
+    def test_is_told_with_what_was_observed_and_whether_it_held(self):
+        said = wording.training("3", report(), SHANGHAI)
+        assert any("did not hold: no times are served" in line for line in said)
+        (line,) = [line for line in said if line.startswith("  30 days")]
+        assert "predicted 0.110, observed 0.100, Brier 0.0500 (flat 0.0900)" in line
 
 
 class TestTheBuildLearntFrom:
