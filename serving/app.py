@@ -39,7 +39,10 @@ from serving.web import imports as import_pages
 from serving.web import jobs as job_pages
 from serving.web import kpis as kpi_pages
 from serving.web import oversight as oversight_pages
+from serving.web import policies as policy_pages
 from serving.web import processes as process_pages
+from serving.web import rules as rule_pages
+from serving.web import webhooks as webhook_pages
 
 ROUTERS = (
     health.router,
@@ -66,6 +69,9 @@ ROUTERS = (
     import_pages.router,
     oversight_pages.router,
     process_pages.router,
+    rule_pages.router,
+    policy_pages.router,
+    webhook_pages.router,
 )
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.types import Text
 
 from crm_core.errors import NotFound
-from crm_core.people.models import Company, LoginSession, User
+from crm_core.people.models import Company, LoginSession, OrgUnit, User
 from crm_core.periods import FiscalCalendar
 
 SEES_EVERYONE = frozenset({"sales_ops", "finance", "data_scientist", "admin"})
@@ -105,6 +105,12 @@ def names(session: Session, user_ids: Collection[str]) -> dict[str, str]:
         return {}
     found = session.execute(select(User.id, User.name).where(User.id.in_(sorted(user_ids))))
     return {row.id: row.name for row in found}
+
+
+def units(session: Session) -> dict[str, str]:
+    """Return the names of the org units by id, by name."""
+    rows = session.execute(select(OrgUnit.id, OrgUnit.name).order_by(OrgUnit.name, OrgUnit.id))
+    return {row.id: row.name for row in rows}
 
 
 def token_hash(token: str) -> str:

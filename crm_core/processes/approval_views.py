@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, any_, literal, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from crm_core.errors import NotFound
@@ -56,6 +58,35 @@ class ApprovalView:
     may_decide: bool
     may_withdraw: bool
     decisions: tuple[DecisionView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyView:
+    """Who approves a purpose, step by step; ``version`` is 0 while nobody has decided it."""
+
+    purpose: str
+    version: int
+    steps: tuple[dict[str, Any], ...]
+    allows_self: bool
+    created_at: dt.datetime | None
+
+
+def policies(
+    session: Session, *, purposes: Sequence[str], default: Sequence[dict[str, Any]]
+) -> tuple[PolicyView, ...]:
+    """Return the policy in force of each purpose, the default where there is none yet."""
+    newest = (
+        select(ApprovalPolicy)
+        .ext(distinct_on(ApprovalPolicy.purpose))
+        .order_by(ApprovalPolicy.purpose, ApprovalPolicy.version.desc())
+    )
+    known = {each.purpose: each for each in session.scalars(newest)}
+    return tuple(
+        PolicyView(each.purpose, each.version, tuple(each.steps), each.allows_self, each.created_at)
+        if (each := known.get(purpose)) is not None
+        else PolicyView(purpose, 0, tuple(default), allows_self=False, created_at=None)
+        for purpose in purposes
+    )
 
 
 def visible(user_id: str | None, visibility: Visibility) -> ColumnElement[bool]:

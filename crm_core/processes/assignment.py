@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from crm_core.errors import Invalid, NotFound
 from crm_core.leads.models import Lead
-from crm_core.people.models import User
+from crm_core.people.models import OrgUnit, User
 from crm_core.people.queries import Visibility, company_day
 from crm_core.processes import alerts, conditions, facts, outbox
 from crm_core.processes.acting import Acting
@@ -27,6 +27,9 @@ from crm_core.processes.models import AssignmentCapacity, AssignmentPolicy, Lead
 OPEN = ("new", "working", "qualified")
 MOST_RULES = 50
 MOST_POOL = 500
+SELLS = ("rep", "manager", "leader")
+"""Whom a lead may be given to."""
+
 _LOCK = "lead assignment"
 
 
@@ -78,6 +81,7 @@ def set_policy(
     for number, rule in enumerate(rules, 1):
         if set(rule) != {"condition", "pool"} or not _is_pool(rule["pool"]):
             raise BadPolicy(f"Rule {number} needs a condition and a pool: users, org_unit or role.")
+        _require_known(session, number, rule["pool"])
         conditions.parse(rule["condition"], fields=facts.FIELDS["lead"])
     _lock(session)
     version = (session.scalar(select(func.max(AssignmentPolicy.version))) or 0) + 1
@@ -109,6 +113,20 @@ def _is_pool(pool: object) -> bool:
     return kind in ("org_unit", "role") and isinstance(value, str)
 
 
+def _require_known(session: Session, number: int, pool: Mapping[str, Any]) -> None:
+    """Raise BadPolicy unless the people, the unit or the role of a pool exist."""
+    ((kind, value),) = pool.items()
+    if kind == "users":
+        known = set(session.scalars(select(User.id).where(User.id.in_(value))))
+        missing = [each for each in value if each not in known]
+        if missing:
+            raise BadPolicy(f"Rule {number}: there is no user {missing[0]!r}.")
+    elif kind == "org_unit" and session.get(OrgUnit, value) is None:
+        raise BadPolicy(f"Rule {number}: there is no org unit {value!r}.")
+    elif kind == "role" and value not in SELLS:
+        raise BadPolicy(f"Rule {number}: leads go to {', '.join(SELLS)}, not to {value!r}.")
+
+
 def set_capacity(session: Session, user_id: str, most_open: int, *, acting: Acting) -> None:
     """Set how many open leads a person takes at most; 0 pauses them."""
     acting.requires_operations()
@@ -119,6 +137,29 @@ def set_capacity(session: Session, user_id: str, most_open: int, *, acting: Acti
     session.execute(statement.on_conflict_do_update(index_elements=["user_id"], set_=values))
     acting.log(session, "update", "assignment_capacities", user_id,
                {"most_open": (None, most_open)})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How many open leads a person has; ``most_open`` where it differs from the policy's."""
+
+    user_id: str
+    name: str
+    role: str
+    open: int
+    most_open: int | None
+
+
+def loads(session: Session, *, now: dt.datetime) -> tuple[Load, ...]:
+    """Return who may be given leads, by name, with what they have and take."""
+    rows = session.execute(
+        select(User.id, User.name, User.role, _load(), AssignmentCapacity.most_open)
+        .outerjoin(AssignmentCapacity, AssignmentCapacity.user_id == User.id)
+        .where(*_takes_leads(company_day(session, now)))
+        .order_by(User.name, User.id)
+        .limit(MOST_POOL)
+    )
+    return tuple(Load(*row) for row in rows)
 
 
 def newest_policy(session: Session) -> AssignmentPolicy | None:
@@ -190,26 +231,34 @@ def _candidates(
         "org_unit": User.org_unit_id == value,
         "role": User.role == value,
     }[kind]
-    load = (
+    takes = func.coalesce(AssignmentCapacity.most_open, policy.default_capacity)
+    rows = session.execute(
+        select(User.id, _load(), takes)
+        .outerjoin(AssignmentCapacity, AssignmentCapacity.user_id == User.id)
+        .where(chosen, *_takes_leads(company_day(session, now)))
+        .order_by(User.id)
+        .limit(MOST_POOL)
+    )
+    return [Candidate(*row) for row in rows]
+
+
+def _load() -> Any:  # noqa: ANN401 - a subquery
+    """Return how many open leads a user has."""
+    return (
         select(func.count())
         .where(Lead.owner_id == User.id, _is_open())
         .correlate(User)
         .scalar_subquery()
     )
-    today = company_day(session, now)
-    rows = session.execute(
-        select(User.id, load, func.coalesce(AssignmentCapacity.most_open, policy.default_capacity))
-        .outerjoin(AssignmentCapacity, AssignmentCapacity.user_id == User.id)
-        .where(
-            chosen,
-            User.role.in_(("rep", "manager", "leader")),
-            or_(User.left_on.is_(None), User.left_on > today),
-            or_(User.hired_on.is_(None), User.hired_on <= today),
-        )
-        .order_by(User.id)
-        .limit(MOST_POOL)
+
+
+def _takes_leads(today: dt.date) -> tuple[Any, ...]:
+    """Return that a user sells and works here."""
+    return (
+        User.role.in_(SELLS),
+        or_(User.left_on.is_(None), User.left_on > today),
+        or_(User.hired_on.is_(None), User.hired_on <= today),
     )
-    return [Candidate(user_id, has, takes) for user_id, has, takes in rows]
 
 
 def _is_open() -> Any:  # noqa: ANN401 - a condition

@@ -10,15 +10,14 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import Field
 
 from crm_core.opportunities import views
+from crm_core.people import queries as people
 from crm_core.processes import (
     alerts,
     approval_views,
     assignment,
     notes,
     operations,
-    rules,
     tasks,
-    webhooks,
 )
 from crm_core.processes import overview as customers
 from crm_core.processes.gates import CriteriaMissing
@@ -138,28 +137,31 @@ def choose_mode(
 @router.get("/approvals")
 @allow(SIGNED_IN)
 def approvals_page(
-    frame: Framed, session: SessionOfRequest, viewer: SignedIn, may: May,
+    frame: Framed, session: SessionOfRequest, viewer: SignedIn, may: May, now: Now,
     show: Literal["waiting", "all"] = "waiting",
 ) -> Response:  # fmt: skip
     """Show the requests that the viewer may see."""
     found = approval_views.listed(
         session, viewer_id=viewer.id, visibility=may, pending_only=show == "waiting"
     )
-    return pages.render("approvals.html", frame, approvals=found, show=show)
+    known = {person.id: person.name for person in people.staff(session, as_of=now)}
+    return pages.render("approvals.html", frame, approvals=found, show=show, names=known)
 
 
 @router.post("/approvals/{approval_id}")
 @allow(SIGNED_IN)
 def decide(
     approval_id: Number, session: SessionOfRequest, acting: Acts,
-    decision: Annotated[Literal["approve", "reject", "withdraw"], Form()],
+    decision: Annotated[Literal["approve", "reject", "delegate", "withdraw"], Form()],
     content_hash: Annotated[str, Form(max_length=64)],
     comment: Annotated[Annotated[str, Field(max_length=1000)] | None, Blank, Form()] = None,
+    to: Annotated[Annotated[str, Field(max_length=200)] | None, Blank, Form()] = None,
 ) -> Response:  # fmt: skip
-    """Decide a request as it was read."""
+    """Decide a request as it was read, or hand it on."""
     operations.decide_approval(
-        session, approval_id, decision, acting=acting, seen_hash=content_hash, comment=comment
-    )
+        session, approval_id, decision, acting=acting, seen_hash=content_hash, comment=comment,
+        to=to if decision == "delegate" else None,
+    )  # fmt: skip
     return _go("/approvals?show=all")
 
 
@@ -222,13 +224,12 @@ def processes_page(
     frame: Framed, session: SessionOfRequest, acting: Acts,
     pipeline: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Response:  # fmt: skip
-    """Show how the company works: criteria, rules, what they did, leads nobody has."""
+    """Show what stages ask of deals, and the leads that nobody has."""
     known = operations.pipelines(session)
     chosen = pipeline or (known[0][0] if known else "default")
     return pages.render(
         "processes.html", frame, pipelines=known, chosen=chosen,
-        criteria=operations.criteria(session, chosen), rules=rules.listed(session),
-        runs=rules.runs(session, limit=20), deliveries=webhooks.deliveries(session, limit=20),
+        criteria=operations.criteria(session, chosen),
         stranded=assignment.stranded(session, visibility=acting.visibility, as_of=acting.now),
     )  # fmt: skip
 
