@@ -16,11 +16,13 @@ from serving import errors, security
 from serving.api import (
     advice,
     data_health,
+    exports,
     health,
     imports,
     jobs,
     kpis,
     me,
+    numbers,
     opportunities,
     oversight,
     processes,
@@ -38,6 +40,7 @@ from serving.web import deals, entrance, pages
 from serving.web import imports as import_pages
 from serving.web import jobs as job_pages
 from serving.web import kpis as kpi_pages
+from serving.web import numbers as number_pages
 from serving.web import oversight as oversight_pages
 from serving.web import policies as policy_pages
 from serving.web import processes as process_pages
@@ -58,12 +61,15 @@ ROUTERS = (
     teamwork.router,
     imports.router,
     kpis.router,
+    numbers.router,
+    exports.router,
     data_health.router,
     jobs.router,
     entrance.router,
     deals.router,
     account_pages.router,
     kpi_pages.router,
+    number_pages.router,
     health_pages.router,
     job_pages.router,
     import_pages.router,

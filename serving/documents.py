@@ -86,8 +86,9 @@ class Document:
             )
 
     def headings(self, language: str) -> Iterator[str]:
-        """Yield the columns' names; one that holds money of one currency names it."""
+        """Yield the columns' names; one that holds nothing but money of one currency names it."""
         for place, column in enumerate(self.columns):
             name = column.name.text(language)
-            held = {cell.currency for row in self.rows if isinstance(cell := row[place], Money)}
-            yield f"{name} ({held.pop()})" if len(held) == 1 else name
+            cells = [row[place] for row in self.rows if row[place] is not None]
+            held = {cell.currency if isinstance(cell, Money) else "" for cell in cells}
+            yield f"{name} ({held.pop()})" if len(held) == 1 and "" not in held else name

@@ -13,9 +13,10 @@ from crm_core.money import Money
 
 ABSENT = "–"
 MoneyStyle = Literal["whole", "exact", "compact"]
-NumberStyle = Literal["plain", "whole", "percent", "tenths", "points", "decimal"]
+NumberStyle = Literal["plain", "whole", "one", "percent", "tenths", "points", "decimal"]
 TimeStyle = Literal["day", "short", "time", "clock", "month"]
 
+_PATTERNS = {"decimal": "#,##0.000", "whole": "#,##0", "one": "#,##0.#", "tenths": "#,##0.0%"}
 _TIMES = {
     "en": {
         "day": "d MMM y", "short": "d MMM", "time": "d MMM y, HH:mm", "clock": "HH:mm",
@@ -57,7 +58,7 @@ def number(value: float | Decimal | None, *, locale: Locale, style: NumberStyle 
         return str(numbers.format_percent(value, locale=locale))
     if style == "points":
         return str(numbers.format_decimal(100 * value, format="+0.0;−0.0", locale=locale))
-    pattern = {"decimal": "#,##0.000", "whole": "#,##0", "tenths": "#,##0.0%"}.get(style)
+    pattern = _PATTERNS.get(style)
     return str(numbers.format_decimal(value, format=pattern, locale=locale))
 
 

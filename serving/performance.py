@@ -10,18 +10,23 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from urllib.parse import quote
 
 from sqlalchemy.orm import Session
 
 from crm_core.database import company_wide
-from crm_core.errors import Invalid
+from crm_core.errors import Invalid, NotFound
 from crm_core.health.catalogue import Rule
-from crm_core.health.queries import failing_under
+from crm_core.health.queries import failing_under, newest
 from crm_core.kpis import queries
 from crm_core.kpis.arithmetic import MetricValue
 from crm_core.kpis.catalogue import CATALOGUE, metric
+from crm_core.kpis.definitions import Resolved, resolve
+from crm_core.kpis.drafts import PREFIX
+from crm_core.kpis.metric import Metric
 from crm_core.kpis.queries import MetricRow
 from crm_core.money import Money, from_major
+from crm_core.people import queries as people
 from crm_core.people.queries import Visibility, calendar
 from crm_core.periods import Period
 from serving.explanations import Words
@@ -49,6 +54,10 @@ class FutureQuestion(Invalid):
     """A question was asked as of a time that has not come yet."""
 
 
+class NoSuchPerson(NotFound):
+    """There is no such person among those the viewer may see."""
+
+
 class NotAWindow(Invalid):
     """Rows were asked for with a negative offset or more at once than is given."""
 
@@ -60,7 +69,9 @@ class Tile:
     ``value`` is in natural units (1 = 100 % for a ratio, major units for money, which stands in
     ``money`` too); None comes with ``reason``. ``excluded`` of the ``rows`` behind it have no
     value of their own. ``link`` leads to the rows. ``unsound`` names the rules of data health
-    that fail under it, empty where none does or none was run yet.
+    that fail under it, empty where none does or none was run yet. ``denominator`` is what the
+    rows' sum was divided by (a quota: in minor units for money), ``note`` what a reader must know
+    of how this very number was computed.
     """
 
     metric: str
@@ -77,6 +88,12 @@ class Tile:
     excluded: int
     link: str
     unsound: tuple[Words, ...] = ()
+    denominator: Decimal | None = None
+    note: Words | None = None
+
+    def as_money(self, major: Decimal) -> Money | None:
+        """Return another amount in the currency of this number, None where it is no amount."""
+        return None if self.currency is None else from_major(major, self.currency)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +114,24 @@ class RepSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsBehind:
-    """A metric with a window of the rows it was computed from; ``tile.rows`` counts them all."""
+    """A metric with a window of the rows it was computed from; ``tile.rows`` counts them all.
+
+    ``rows_of`` is the metric whose rows they are: of one against a quota, what the quota is for.
+    ``currency`` is that of the rows' values, None for no amounts.
+    """
 
     period: Period
     as_of: dt.datetime
     tile: Tile
     rows: tuple[MetricRow, ...]
+    rows_of: Metric
+    currency: str | None
+
+    def as_money(self, row: MetricRow) -> Money | None:
+        """Return a row's value as an amount, None where it is none."""
+        if row.value is None or self.currency is None:
+            return None
+        return from_major(row.value, self.currency)
 
 
 def not_in_the_future(as_of: dt.datetime | None, *, now: dt.datetime) -> dt.datetime:
@@ -128,15 +157,24 @@ def rep_summary(
     period: Period,
     as_of: dt.datetime,
     metric_ids: Sequence[str] = SUMMARY,
+    person: str | None = None,
+    judged: bool = True,
 ) -> RepSummary:
     """Return the metrics of everybody the asker may see (a rep: their own).
 
-    By a fixed number of statements, whatever the number of deals and people.
+    By a fixed number of statements, whatever the number of deals and people. With ``person``
+    the links lead to that person's rows; ``visibility`` is then theirs (see :func:`of_person`).
+    ``judged`` asks which rules of data health fail under each.
     """
     with company_wide(session, reason=CREDIT):
         found = queries.values(session, metric_ids, scope=visibility, period=period, as_of=as_of)
-    unsound = failing_under(session, metric_ids, as_of=as_of)
-    tiles = tuple(_tile(found[metric_id], period, unsound[metric_id]) for metric_id in metric_ids)
+    items = resolve(session, metric_ids, as_of=as_of).by_id
+    unsound: dict[str, Sequence[Rule]] = dict.fromkeys(metric_ids, ())
+    if judged:
+        unsound = _unsound(session, metric_ids, as_of=as_of)
+    tiles = tuple(
+        _tile(items[each], found[each], period, unsound[each], person) for each in metric_ids
+    )
     return RepSummary(period=period, as_of=as_of, tiles=tiles)
 
 
@@ -149,6 +187,7 @@ def metric_rows(
     as_of: dt.datetime,
     limit: int = 100,
     offset: int = 0,
+    person: str | None = None,
 ) -> RowsBehind:
     """Return a metric and a window of its rows, latest day first.
 
@@ -167,13 +206,62 @@ def metric_rows(
             limit=limit,
             offset=offset,
         )
-    unsound = failing_under(session, [metric_id], as_of=as_of)[metric_id]
-    tile = _tile(value, period, unsound)
-    return RowsBehind(period=period, as_of=as_of, tile=tile, rows=tuple(rows))
+    chosen = resolve(session, [metric_id], as_of=as_of)
+    item, behind = chosen.by_id[metric_id], rows_metric(chosen, metric_id)
+    currency = people.company(session).currency if behind.unit == "money" else None
+    unsound = _unsound(session, [metric_id], as_of=as_of)[metric_id]
+    tile = _tile(item, value, period, unsound, person)
+    return RowsBehind(
+        period=period, as_of=as_of, tile=tile, rows=tuple(rows), rows_of=behind, currency=currency
+    )
 
 
-def _tile(found: MetricValue, period: Period, unsound: Sequence[Rule]) -> Tile:
-    item = metric(found.metric)
+def rows_metric(chosen: Resolved, metric_id: str) -> Metric:
+    """Return the metric whose rows stand behind one: a ratio's numerator, what a quota is for."""
+    item = chosen.with_rows(metric_id)
+    return item if item.goal is None else metric(item.parts[0])
+
+
+def of_person(visibility: Visibility, person: str | None) -> Visibility:
+    """Return what may be seen of one person's records, of everybody's without one.
+
+    Raises NoSuchPerson for whom the viewer may not see, whether there is such a person or not.
+    """
+    if person is None:
+        return visibility
+    if not visibility.allows(person):
+        raise NoSuchPerson("There is no such person among those you may see.")
+    return Visibility(everyone=False, user_ids=frozenset({person}))
+
+
+def named(session: Session, person: str | None) -> tuple[str, str] | None:
+    """Return a person's id and name, None without one."""
+    if person is None:
+        return None
+    return person, people.names(session, [person]).get(person, person)
+
+
+def checked_at(session: Session, *, as_of: dt.datetime) -> dt.datetime | None:
+    """Return when the rules of data health, freshness among them, were last run; None before."""
+    found = newest(session, as_of=as_of)
+    return None if found is None else found.ran_at
+
+
+def _unsound(
+    session: Session, metric_ids: Sequence[str], *, as_of: dt.datetime
+) -> dict[str, Sequence[Rule]]:
+    """Return the failing rules under each metric; a user-defined one rests on rules of none."""
+    shipped = [metric_id for metric_id in metric_ids if not metric_id.startswith(PREFIX)]
+    return {
+        **dict.fromkeys(metric_ids, ()),
+        **failing_under(session, shipped, as_of=as_of),
+    }
+
+
+def _tile(
+    item: Metric, found: MetricValue, period: Period, unsound: Sequence[Rule], person: str | None
+) -> Tile:
+    of_whom = "" if person is None else f"&person={quote(person, safe='')}"
     money = None
     if found.value is not None and found.currency is not None:
         money = from_major(found.value, found.currency)
@@ -190,6 +278,8 @@ def _tile(found: MetricValue, period: Period, unsound: Sequence[Rule]) -> Tile:
         reason=None if found.reasons is None else Words(found.reasons[1], found.reasons[0]),
         rows=found.rows,
         excluded=found.excluded,
-        link=f"/kpis/{item.id}?period={period.name}",
+        link=f"/kpis/{item.id}?period={period.name}{of_whom}",
         unsound=tuple(Words(rule.names[1], rule.names[0]) for rule in unsound),
+        denominator=found.denominator,
+        note=None if found.note is None else Words(found.note[1], found.note[0]),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -11,12 +11,14 @@ from sqlalchemy.orm import Session
 from crm_core.kpis.aggregates import Grouping, aggregates, unrecorded_facts, values_of
 from crm_core.kpis.arithmetic import Aggregate, MetricValue, Standing
 from crm_core.kpis.catalogue import metric
-from crm_core.kpis.metric import Goal, Texts, UnknownMetric
+from crm_core.kpis.metric import Form, Goal, Texts, UnknownMetric
 from crm_core.kpis.question import Question
-from crm_core.kpis.quota_metrics import CONVERSION_OF, GOALS, PIPELINE_OF
+from crm_core.kpis.quota_metrics import CONVERSION_OF, FORMS, GOALS, PIPELINE_OF
 from crm_core.people.queries import Visibility
 from crm_core.quotas.arithmetic import expected_share
 from crm_core.quotas.queries import SubjectTarget, season, targets
+
+_OF_PIPELINE: frozenset[Form] = frozenset({"coverage", "pipeline_needed"})
 
 
 def goal_named(name: str) -> Goal:
@@ -52,13 +54,19 @@ def holders(own: Mapping[str, SubjectTarget]) -> Visibility:
 
 
 def standings_of(
-    session: Session, asked: Question, goal: Goal, *, grouping: Grouping | None
+    session: Session,
+    asked: Question,
+    goal: Goal,
+    *,
+    grouping: Grouping | None,
+    forms: Collection[Form] = FORMS,
 ) -> dict[str | None, Standing]:
     """Return the standing of each subject with a row or a target; of the whole scope under None.
 
     The whole is that of the people whose quota counts (:func:`holders`): their actual against the
     sum of their targets. Among units None is what belongs to no unit. A fixed number of
-    statements, whatever the people and deals.
+    statements, whatever the people and deals. Pipeline and conversion are only asked for where
+    one of ``forms`` needs them.
     """
     own = targets_of(session, asked, goal, grouping=grouping or "user")
     amounts: dict[str | None, Decimal] = {key: own[key].target.amount.major for key in sorted(own)}
@@ -67,10 +75,13 @@ def standings_of(
         asked = replace(asked, scope=counting)
         amounts = {None: sum((amounts[key] for key in counting.user_ids), Decimal(0))}
         amounts = amounts if counting.user_ids else {}
-    now, year = [metric(goal), metric(PIPELINE_OF[goal])], metric(CONVERSION_OF[goal])
+    now = [metric(goal)]
+    if not _OF_PIPELINE.isdisjoint(forms):
+        now.append(metric(PIPELINE_OF[goal]))
+    year = [metric(CONVERSION_OF[goal])] if "pipeline_needed" in forms else []
     sums = aggregates(session, asked, now, grouping=grouping)
-    before = aggregates(session, asked.year_before(), [year], grouping=grouping)
-    unrecorded = unrecorded_facts(session, asked, [*now, year])
+    before = aggregates(session, asked.year_before(), year, grouping=grouping)
+    unrecorded = unrecorded_facts(session, asked, [*now, *year])
     make = _Maker(goal, asked, season(session, as_of=asked.as_of), unrecorded)
     subjects: set[str | None] = {None} if grouping is None else sums.keys() | amounts.keys()
     if grouping == "user":

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
+from crm_core.kpis import rights
 from serving import errors, performance
-from serving.dependencies import May, Moment, Reads, SessionOfRequest
+from serving.dependencies import May, Moment, Reads, SessionOfRequest, SignedIn
 from serving.performance import Tile
 from serving.security import SIGNED_IN, allow
 
@@ -18,6 +19,9 @@ router = APIRouter(prefix="/api/v1/kpis", tags=["kpis"], responses=errors.PROBLE
 PeriodName = Annotated[
     str | None,
     Query(max_length=10, description="2026, 2026-Q4, 2026-11 or 2026-W47; default: this quarter."),
+]
+PersonId = Annotated[
+    str | None, Query(max_length=200, description="One person's; default: all you may see.")
 ]
 Lang = Annotated[Literal["en", "zh"] | None, Query(description="Language of the words.")]
 
@@ -96,15 +100,17 @@ def read_kpis(
 @router.get("/{metric}/rows")
 @allow(SIGNED_IN)
 def read_kpi_rows(
-    metric: Annotated[str, Path(max_length=40)], session: SessionOfRequest, may: May,
-    asked: Moment, language: Reads, period: PeriodName = None,
+    metric: Annotated[str, Path(max_length=40)], session: SessionOfRequest, viewer: SignedIn,
+    may: May, asked: Moment, language: Reads, period: PeriodName = None, person: PersonId = None,
     limit: Annotated[int, Query(ge=1, le=performance.MOST_ROWS)] = 100,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0,
     lang: Lang = None,  # noqa: ARG001 - read by Reads
 ) -> KpiWithRows:  # fmt: skip
     """Return a metric with the rows it was computed from, latest day first."""
+    rights.require(session, viewer, metric, as_of=asked)
     found = performance.metric_rows(
-        session, metric, visibility=may, as_of=asked, limit=limit, offset=offset,
+        session, metric, visibility=performance.of_person(may, person), as_of=asked, limit=limit,
+        offset=offset, person=person,
         period=performance.period_named(session, period, as_of=asked),
     )  # fmt: skip
     rows = [Row.model_validate(row, from_attributes=True) for row in found.rows]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from serving.deals import PastScore
 from serving.explanations import Words, sigmoid
@@ -137,6 +138,107 @@ def line(scores: Sequence[PastScore]) -> Line | None:
         levels=tuple((y(top * part / 2), top * part / 2) for part in range(3)),
         days=days,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar: its middle, and in percent of the height its top and length; the target's place.
+
+    A missing value has no length; ``target`` is None without one.
+    """
+
+    x: float
+    y: float
+    height: float
+    target: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Bars side by side on one axis; ``width`` of each, ``slot`` of each with its gap."""
+
+    bars: tuple[Bar, ...]
+    width: float
+    slot: float
+    zero: float
+    levels: tuple[tuple[float, Decimal], ...]
+
+
+def bars(
+    values: Sequence[Decimal | None], targets: Sequence[Decimal | None] | None = None
+) -> Bars | None:
+    """Return bars of values with the mark of each one's target; None without any value."""
+    aims = [None] * len(values) if targets is None else targets
+    known = [each for each in (*values, *aims) if each is not None]
+    if not known or not any(known):
+        return None
+    top, low = _round_top(max(*known, Decimal(0))), -_round_top(-min(*known, Decimal(0)))
+    slot = 100 / len(values)
+
+    def y(level: Decimal) -> float:
+        return 100 * float((top - level) / (top - low))
+
+    made = tuple(
+        Bar(
+            x=slot * (place + 0.5),
+            y=min(y(value or Decimal(0)), y(Decimal(0))),
+            height=abs(y(value or Decimal(0)) - y(Decimal(0))),
+            target=None if aim is None else y(aim),
+        )
+        for place, (value, aim) in enumerate(zip(values, aims, strict=True))
+    )
+    levels = sorted({low, Decimal(0), (top / 2) if low == 0 else Decimal(0), top})
+    return Bars(made, slot * 0.58, slot, y(Decimal(0)), tuple((y(each), each) for each in levels))
+
+
+def _round_top(highest: Decimal) -> Decimal:
+    """Return the smallest round number, half of which is round too, that is not below."""
+    if highest <= 0:
+        return Decimal(0)
+    step = Decimal(1).scaleb(highest.adjusted())
+    return next(top for times in (1, 2, 3, 4, 5, 6, 8, 10) if (top := step * times) >= highest)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A bar towards a quota, in percent of its width; ``quota`` is where 100 % lies."""
+
+    fill: float
+    expected: float | None
+    quota: float
+
+
+def progress(attained: Decimal | None, expected: Decimal | None) -> Progress | None:
+    """Return the bar of an attainment with the mark of what was expected by now."""
+    if attained is None:
+        return None
+    scale = 100 / max(1.0, float(attained))
+    return Progress(
+        fill=max(0.0, float(attained)) * scale,
+        expected=None if expected is None else float(min(expected, Decimal(1))) * scale,
+        quota=scale,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """A band on a line with one's own dot, in percent of the width; ``ticks`` of the axis."""
+
+    start: float
+    width: float
+    own: float
+    ticks: tuple[tuple[float, Decimal], ...]
+
+
+def strip(low: Decimal, high: Decimal, own: Decimal) -> Strip:
+    """Return one's own ratio on the line on which the peers' band lies."""
+    top = _round_top(max(high, own, Decimal("0.1")))
+
+    def x(level: Decimal) -> float:
+        return 100 * float(max(level, Decimal(0)) / top)
+
+    ticks = tuple((x(top * part / 2), top * part / 2) for part in range(3))
+    return Strip(x(low), x(high) - x(low), x(own), ticks)
 
 
 def _points(dots: Sequence[Dot]) -> str:

@@ -34,6 +34,7 @@ class Entry:
 ENTRIES: tuple[Entry, ...] = (
     Entry("/deals", _("Deals"), ("/deals",)),
     Entry("/accounts", _("Customers"), ("/accounts", "/customers")),
+    Entry("/numbers", _("Numbers"), ("/numbers", "/kpis")),
     Entry("/tasks", _("Tasks"), ("/tasks",)),
     Entry("/alerts", _("Alerts"), ("/alerts",), is_counted=True),
     Entry("/imports", _("Imports"), ("/imports",), ("admin", "sales_ops")),

@@ -13,7 +13,9 @@ LIFTED = {
     "crm_core/records/operations.py": 1,  # a key that is taken is taken
     "crm_core/records/upkeep.py": 2,  # a visible record's past; all of a merged record
     "serving/coaching/recommend.py": 1,  # norms: what is usual in the company
+    "serving/numbers.py": 1,  # of all peers only a rank and a coarse band leave
     "serving/performance.py": 2,  # credit by the owner of the time
+    "serving/row_documents.py": 1,  # likewise
     "serving/scoring.py": 1,  # a live row has a training row's inputs
 }
 """Where a web request may read the whole company's facts; each says why where it does."""

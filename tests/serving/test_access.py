@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from crm_core import exchange
 from crm_core.database import transaction, web_engine
 from tests.serving.conftest import NOON, OWNERS, PEOPLE, SEES, a_deal
+from tests.serving.number_routes import ABOUT_NUMBERS
 from tests.serving.work_routes import ABOUT_WORK
 
 HTML = {"accept": "text/html"}
@@ -30,11 +31,6 @@ ABOUT_ONE_DEAL = {
 ABOUT_ADVICE = {
     ("POST", "/api/v1/recommendations/{recommendation_id}/response"),
     ("POST", "/recommendations/{recommendation_id}"),
-}
-ABOUT_NUMBERS = {
-    ("GET", "/api/v1/kpis"),
-    ("GET", "/api/v1/kpis/{metric}/rows"),
-    ("GET", "/kpis/{metric}"),
 }
 ABOUT_IMPORTS = {
     ("GET", "/api/v1/imports"),
@@ -139,6 +135,7 @@ def filled(path):
         path.replace("{opportunity_id}", "deal of rep")
         .replace("{recommendation_id}", "1")
         .replace("{metric}", "pipeline")
+        .replace("{form}", "csv")
         .replace("{number}", "1")
         .replace("{job_id}", "1")
         .replace("{table}", "accounts")
@@ -232,6 +229,7 @@ class TestNonInterference:
         "/deals?status=all&sort=p_win",
         "/deals/deal%20of%20rep",
         "/kpis/pipeline",
+        "/numbers",
         "/api/v1/kpis",
         "/api/v1/advice/today",
         "/api/v1/me",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -69,3 +70,48 @@ class TestLine:
 
     def test_is_absent_without_probabilities(self):
         assert charts.line([]) is None
+
+
+AMOUNTS = st.lists(st.one_of(st.none(), st.decimals(-(10**9), 10**9, places=2)), min_size=1)
+
+
+class TestBars:
+    @given(AMOUNTS)
+    def test_are_as_long_as_their_values_on_one_axis(self, values):
+        chart = charts.bars(values)
+        if not any(values):
+            assert chart is None
+            return
+        low, top = float(chart.levels[0][1]), float(chart.levels[-1][1])
+        for value, bar in zip(values, chart.bars, strict=True):
+            assert bar.height == pytest.approx(100 * abs(float(value or 0)) / (top - low), abs=1e-6)
+            assert bar.y >= -1e-9
+            assert bar.y + bar.height <= 100 + 1e-9
+            assert min(abs(bar.y - chart.zero), abs(bar.y + bar.height - chart.zero)) < 1e-6
+
+    def test_mark_each_target_and_round_the_axis(self):
+        chart = charts.bars([Decimal(70), None], [Decimal(100), None])
+        assert [level for _, level in chart.levels] == [0, 50, 100]
+        assert chart.bars[0].target == 0
+        assert (chart.bars[1].height, chart.bars[1].target) == (0, None)
+        assert charts.bars([Decimal(101)]).levels[-1][1] == 200
+
+    def test_are_absent_without_values(self):
+        assert charts.bars([None, None]) is None
+        assert charts.bars([Decimal(0)]) is None
+
+
+class TestProgress:
+    def test_fills_to_the_quota_and_shrinks_it_beyond(self):
+        assert charts.progress(Decimal("0.5"), Decimal("0.25")) == charts.Progress(50, 25, 100)
+        over = charts.progress(Decimal(2), Decimal("0.5"))
+        assert (over.fill, over.expected, over.quota) == (100, 25, 50)
+        assert charts.progress(None, Decimal(1)) is None
+
+
+class TestStrip:
+    @given(st.decimals(0, 5, places=2), st.decimals(0, 5, places=2), st.decimals(0, 9, places=3))
+    def test_lies_inside_its_axis(self, low, more, own):
+        chart = charts.strip(low, low + more, own)
+        assert 0 <= chart.start <= chart.start + chart.width <= 100 + 1e-9
+        assert 0 <= chart.own <= 100

@@ -95,3 +95,29 @@ for (const form of document.querySelectorAll("form[method=post]")) {
     form.dataset.sent = "yes";
   });
 }
+
+// exact values follow the pointer at once; without this file the browser shows them after a while
+const tip = document.createElement("div");
+tip.className = "tip";
+tip.hidden = true;
+tip.setAttribute("role", "tooltip");
+for (const title of document.querySelectorAll("svg title")) {
+  title.parentNode.dataset.tip = title.textContent;
+  title.remove();
+}
+if (document.querySelector("[data-tip]")) {
+  document.body.append(tip);
+  document.addEventListener("pointermove", (event) => {
+    const shown = event.target.closest("[data-tip]");
+    tip.hidden = !shown;
+    if (!shown) return;
+    tip.textContent = shown.dataset.tip;
+    const left = Math.min(event.clientX + 14, window.innerWidth - tip.offsetWidth - 8);
+    const above = event.clientY - tip.offsetHeight - 14;
+    tip.style.left = `${Math.max(8, left)}px`;
+    tip.style.top = `${above > 8 ? above : event.clientY + 18}px`;
+  });
+  document.addEventListener("pointerdown", (event) => {
+    if (!event.target.closest("[data-tip]")) tip.hidden = true;
+  });
+}
