@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm_core.imports import hierarchies
+from crm_core.imports import doubles, hierarchies
 from crm_core.imports.report import Finding
 from crm_core.imports.scratch import quoted
 from crm_core.imports.staging import Stage
@@ -75,6 +75,7 @@ def check(session: Session, stages: list[Stage], *, recorded_at: dt.datetime) ->
             _ask(session, stage, join, rules, recorded_at)
         if stage.table.name == "accounts" and stage.has("parent_id"):
             _tell_circles(session, stage)
+        doubles.tell(session, stage)
 
 
 def _ask(

@@ -33,7 +33,8 @@ class TableCounts:
 class Finding:
     """Something that was normalised, completed or looked odd; ``rows`` are affected.
 
-    ``examples`` are a few of them, each with its line or its ids.
+    ``examples`` are a few of them, each with its line or its ids; ``pairs`` are the ids of
+    records that may be the same.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Finding:
     rows: int
     text: str
     examples: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

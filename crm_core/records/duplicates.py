@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import Text, cast, func, literal, or_, select, text
 from sqlalchemy.orm import Session
 
+from crm_core.accounts import likeness
 from crm_core.errors import Conflict
 from crm_core.people.queries import Visibility
-from crm_core.records import likeness, scopes
+from crm_core.records import scopes
 from crm_core.records.tables import Relation, Shape, shape
 
 TABLES = ("accounts", "contacts", "leads")

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
+from crm_core.accounts import likeness
 from crm_core.accounts.models import Usage
 from crm_core.people.queries import Visibility
-from crm_core.records import duplicates, likeness, merging, queries
+from crm_core.records import duplicates, merging, queries
 from crm_core.records.merging import CannotUndo, MergeInvalid, NotMerged, Wanted
 from crm_core.records.tables import shape
 from tests import factories
