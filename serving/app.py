@@ -17,6 +17,7 @@ from serving.api import (
     advice,
     data_health,
     exports,
+    goals,
     health,
     imports,
     jobs,
@@ -26,6 +27,7 @@ from serving.api import (
     opportunities,
     oversight,
     processes,
+    quota_terms,
     records,
     records_upkeep,
     reference,
@@ -37,6 +39,7 @@ from serving.dependencies import enforce
 from serving.web import accounts as account_pages
 from serving.web import data_health as health_pages
 from serving.web import deals, entrance, pages
+from serving.web import goals as goal_pages
 from serving.web import imports as import_pages
 from serving.web import jobs as job_pages
 from serving.web import kpis as kpi_pages
@@ -61,6 +64,8 @@ ROUTERS = (
     teamwork.router,
     imports.router,
     kpis.router,
+    goals.router,
+    quota_terms.router,
     numbers.router,
     exports.router,
     data_health.router,
@@ -69,6 +74,7 @@ ROUTERS = (
     deals.router,
     account_pages.router,
     kpi_pages.router,
+    goal_pages.router,
     number_pages.router,
     health_pages.router,
     job_pages.router,

@@ -417,25 +417,3 @@ def _line_of(line: Line) -> dict[str, Any]:
         "capacity": str(line.child.capacity), "ramp": str(line.child.ramp),
         "given_minor": line.given.minor, "amount_minor": line.amount.minor, "held": line.held,
     }  # fmt: skip
-
-
-def act_on_all(
-    session: Session,
-    goal_ids: Sequence[tuple[int, int]],
-    do: Literal["submit", "approve", "lock"],
-    *,
-    reach: Reach,
-    now: dt.datetime,
-    note: str | None = None,
-    flags: Mapping[int, Sequence[Mapping[str, Any]]] | None = None,
-) -> int:
-    """Move several goals on, each given with the version that was read; return how many.
-
-    All or none: the first that cannot be moved stops everything.
-    """
-    for goal_id, version in sorted(goal_ids):
-        act(
-            session, goal_id, do, version=version, reach=reach, now=now, note=note,
-            flags=(flags or {}).get(goal_id, ()),
-        )  # fmt: skip
-    return len(goal_ids)

@@ -16,6 +16,7 @@ from crm_core.goals.arithmetic import MOVES
 from crm_core.goals.models import Goal, GoalCommit, GoalDecomposition, GoalStep, GoalVersion
 from crm_core.goals.tree import Key
 from crm_core.money import Money
+from crm_core.people.models import OrgUnit
 from crm_core.people.queries import names
 from crm_core.periods import Period
 
@@ -155,6 +156,15 @@ def periods_with_goals(session: Session, reach: Reach, *, metric: str) -> list[P
         .order_by(Goal.period_start.desc(), Goal.period_end)
     )
     return [Period(row.period_start, row.period_end, row.period_name) for row in rows]
+
+
+def names_of(session: Session, keys: Collection[Key]) -> dict[str, str]:
+    """Return the names of users and org units by id."""
+    found = names(session, [key for kind, key in keys if kind == "user"])
+    units = select(OrgUnit.id, OrgUnit.name).where(
+        OrgUnit.id.in_([key for kind, key in keys if kind == "org_unit"])
+    )
+    return found | {row.id: row.name for row in session.execute(units)}
 
 
 def _seen(reach: Reach) -> ColumnElement[bool]:

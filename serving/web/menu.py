@@ -35,6 +35,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("/deals", _("Deals"), ("/deals",)),
     Entry("/accounts", _("Customers"), ("/accounts", "/customers")),
     Entry("/numbers", _("Numbers"), ("/numbers", "/kpis")),
+    Entry("/goals", _("Goals"), ("/goals",)),
     Entry("/tasks", _("Tasks"), ("/tasks",)),
     Entry("/alerts", _("Alerts"), ("/alerts",), is_counted=True),
     Entry("/imports", _("Imports"), ("/imports",), ("admin", "sales_ops")),
