@@ -15,8 +15,8 @@ from fastapi.testclient import TestClient
 from crm_core import exchange
 from crm_core.database import transaction, web_engine
 from tests.serving.conftest import NOON, OWNERS, PEOPLE, SEES, a_deal
-from tests.serving.number_routes import ABOUT_NUMBERS
 from tests.serving.goal_routes import ABOUT_GOALS
+from tests.serving.number_routes import ABOUT_NUMBERS
 from tests.serving.work_routes import ABOUT_WORK
 
 HTML = {"accept": "text/html"}
