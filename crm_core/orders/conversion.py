@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +23,7 @@ from sqlalchemy import CTE, ColumnElement, Numeric, Select, case, cast, func, li
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from crm_core.money import Money, convert, minor_digits
+from crm_core.money import Money, convert, from_major, minor_digits
 from crm_core.orders.models import FxRate
 
 _EXACT = Numeric(60, 20)
@@ -107,17 +107,24 @@ def valued(rows: Select[Any], *, to: str, name: str, known_at: dt.datetime) -> C
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The rates into one currency in force on one day."""
+    """The rates into one currency in force on one day; ``divisors`` are of pairs given inversely.
+
+    An amount is divided by a divisor, as in SQL: multiplying by its reciprocal could turn a tie.
+    """
 
     to: str
     by_currency: Mapping[str, Decimal]
+    divisors: Mapping[str, Decimal] = field(default_factory=dict)
 
     def convert(self, amount: Money) -> Money | None:
         """Return the amount in currency ``to``; None when no rate is known."""
         if amount.currency == self.to:
             return amount
         rate = self.by_currency.get(amount.currency)
-        return None if rate is None else convert(amount, rate=rate, to=self.to)
+        if rate is not None:
+            return convert(amount, rate=rate, to=self.to)
+        divisor = self.divisors.get(amount.currency)
+        return None if divisor is None else from_major(amount.major / divisor, self.to)
 
 
 def rates(session: Session, *, to: str, day: dt.date, known_at: dt.datetime) -> Rates:
@@ -132,6 +139,6 @@ def rates(session: Session, *, to: str, day: dt.date, known_at: dt.datetime) -> 
         )
         .order_by(FxRate.base, FxRate.quote, FxRate.valid_from.desc(), FxRate.recorded_at.desc())
     ).all()
-    inverse = {quote: 1 / rate for base, quote, rate in found if base == to}
+    inverse = {quote: rate for base, quote, rate in found if base == to}
     direct = {base: rate for base, quote, rate in found if quote == to}
-    return Rates(to, {**inverse, **direct})
+    return Rates(to, direct, inverse)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Date, Numeric, Text, literal, select
 
-from crm_core.money import from_major, minor_digits, round_half_even
+from crm_core.money import Money, from_major, minor_digits, round_half_even
 from crm_core.orders.conversion import half_even, major, rates, valued
 from crm_core.orders.models import FxRate
 
@@ -102,3 +102,36 @@ class TestCorrections:
             )
             priced = valued(rows, to="USD", name="priced", known_at=known_at)
             assert session.scalar(select(priced.c.value)) == Decimal(rate) * 10_000
+
+
+class TestInMemory:
+    @CHECKS
+    @given(
+        st.integers(-(10**12), 10**12),
+        st.sampled_from([("BHD", "USD"), ("JPY", "USD"), ("USD", "JPY"), ("USD", "KWD")]),
+        st.sampled_from(["3", "7", "0.3", "1.1439666667", "149.5", "0.0067", "6"]),
+        st.booleans(),
+    )
+    @example(165, ("BHD", "USD"), "3", True)  # 0.165 dinars at 3 per dollar are 5.5 cents: 6
+    @example(330, ("BHD", "USD"), "6", True)
+    def test_conversion_equals_the_database_s_to_the_minor_unit(
+        self, session, minor, pair, rate, is_inverse
+    ):
+        """A quota is converted in memory and held against orders converted in SQL."""
+        outer = session.begin_nested()
+        source, to = pair
+        base, quote = (to, source) if is_inverse else (source, to)
+        session.add(FxRate(base=base, quote=quote, valid_from=DAY, rate=Decimal(rate)))
+        session.flush()
+        amount = Money(minor, source)
+        rows = select(
+            literal(amount.major, Numeric).label("major"),
+            literal(source, Text).label("currency"),
+            literal(DAY, Date).label("rate_day"),
+        )
+        priced = valued(rows, to=to, name="priced", known_at=NOW)
+        in_sql = session.scalar(select(priced.c.value))
+        in_memory = rates(session, to=to, day=DAY, known_at=NOW).convert(amount)
+        outer.rollback()
+        session.expunge_all()
+        assert in_memory == Money(int(in_sql), to)
