@@ -47,7 +47,7 @@ class Activity(Base):
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
     recorded_at: Mapped[dt.datetime] = mapped_column(Instant, primary_key=True)
-    occurred_at: Mapped[dt.datetime] = mapped_column(Instant)
+    occurred_at: Mapped[dt.datetime] = mapped_column(Instant, index=True)
     kind: Mapped[str] = mapped_column(String(12))
     user_id: Mapped[str | None] = mapped_column(ForeignKey(User.id), index=True)
     account_id: Mapped[str | None] = mapped_column(ForeignKey(Account.id))

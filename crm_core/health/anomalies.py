@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from crm_core.health.rule import DEAL_SOURCES, OPEN_SOURCES, Rule
+from crm_core.health.rule import ACTIVITY_SOURCES, DEAL_SOURCES, OPEN_SOURCES, Rule
 
 
 def _usual(
@@ -62,7 +62,7 @@ ANOMALY: tuple[Rule, ...] = (
         "activities",
         "occurred_at",
         ("活动数量与往常相当", "As many activities as usual"),
-        ("activities",),
+        ACTIVITY_SOURCES,
     ),
     Rule(
         id="amount_is_plausible",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from crm_core.health.rule import (
+    ACTIVITY_SOURCES,
     LAST_ACTIVITIES,
     LAST_ORDERS,
     OPEN_DEALS,
@@ -45,7 +46,13 @@ COMPLETENESS: tuple[Rule, ...] = (
         checked=f"select count(*) {OPEN_DEALS}",
         failing=f"select id, 'no expected close date' {OPEN_DEALS} and expected_close_on is null",
         tolerated=Decimal("0.2"),
-        sources=("open_deals_due", "open_deals_weighted", "deals_due_at_start"),
+        sources=(
+            "open_deals_due",
+            "open_deals_weighted",
+            "open_deals_margin",
+            "open_deals_new",
+            "deals_due_at_start",
+        ),  # fmt: skip
     ),
     Rule(
         id="won_deal_has_amount",
@@ -59,7 +66,7 @@ COMPLETENESS: tuple[Rule, ...] = (
             " where outcome = 'won' and amount_minor is null"
         ),
         tolerated=Decimal("0.1"),
-        sources=("won_deals",),
+        sources=("won_deals", "closed_amounts", "won_in_the_year"),
     ),
     Rule(
         id="order_is_credited",
@@ -92,7 +99,7 @@ COMPLETENESS: tuple[Rule, ...] = (
             " and a.account_id is null and a.contact_id is null"
         ),
         tolerated=Decimal("0.2"),
-        sources=("activities",),
+        sources=ACTIVITY_SOURCES,
     ),
     Rule(
         id="person_has_a_place",

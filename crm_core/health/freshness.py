@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crm_core.health.rule import DEAL_SOURCES, ORDER_SOURCES, Rule
+from crm_core.health.rule import ACTIVITY_SOURCES, DEAL_SOURCES, ORDER_SOURCES, Rule
 
 
 def _fresh(
@@ -48,7 +48,7 @@ FRESHNESS: tuple[Rule, ...] = (
         7,
         ("七天内有活动记录", "Some activity was recorded within seven days"),
         ("检查活动数据的同步。", "Check whether activities still arrive."),
-        ("activities",),
+        ACTIVITY_SOURCES,
     ),
     _fresh(
         "orders_are_fresh",

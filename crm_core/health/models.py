@@ -28,6 +28,7 @@ class HealthResult(Base):
     """How one rule came out: ``failing`` of ``checked`` records fail it.
 
     ``status`` is ``ok``, ``failing``, or ``nothing`` where there was nothing to check.
+    ``dimension`` is the rule's.
     """
 
     __tablename__ = "health_results"
@@ -40,6 +41,7 @@ class HealthResult(Base):
         ForeignKey(HealthRun.id, ondelete="CASCADE"), primary_key=True
     )
     rule: Mapped[str] = mapped_column(Text, primary_key=True)
+    dimension: Mapped[str | None] = mapped_column(String(16))
     checked: Mapped[int] = mapped_column(BigInteger)
     failing: Mapped[int] = mapped_column(BigInteger)
     status: Mapped[str] = mapped_column(String(8))

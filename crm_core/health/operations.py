@@ -55,6 +55,7 @@ def _apply(session: Session, rule: Rule, made: HealthRun, known: dict[str, objec
         HealthResult(
             run_id=made.id,
             rule=rule.id,
+            dimension=rule.dimension,
             checked=checked,
             failing=failing,
             status=status(rule, checked=checked, failing=failing),

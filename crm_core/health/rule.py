@@ -48,10 +48,15 @@ class Rule:
         return self.remedies[0 if locale.lower().startswith("zh") else 1]
 
 
-DEAL_SOURCES = ("won_deals", "closed_deals", "won_cycles", "open_deals", "open_deals_due",
-          "open_deals_weighted", "deals_due_at_start")  # fmt: skip
-OPEN_SOURCES = ("open_deals", "open_deals_due", "open_deals_weighted")
-ORDER_SOURCES = ("orders", "orders_not_zero")
+OPEN_SOURCES = ("open_deals", "open_deals_due", "open_deals_weighted", "open_deals_margin",
+                "open_deals_new")  # fmt: skip
+DEAL_SOURCES = ("won_deals", "closed_deals", "closed_amounts", "won_cycles", "won_in_the_year",
+                "deals_due_at_start", "deal_ages", "stage_entries", "stage_stays",
+                *OPEN_SOURCES)  # fmt: skip
+ORDER_SOURCES = ("orders", "orders_not_zero", "margins", "first_orders", "invoices", "payments",
+                 "lifetime_values")  # fmt: skip
+ACTIVITY_SOURCES = ("activities", "visits", "calls", "effective_follow_ups", "first_touches",
+                    "weeks_at_work")  # fmt: skip
 OPEN_DEALS = "from opportunities where outcome is null and created_at <= :as_of"
 LAST_ORDERS = (
     "(select distinct on (id) * from orders where recorded_at <= :as_of"

@@ -88,7 +88,7 @@ VALIDITY: tuple[Rule, ...] = (
             " and expected_close_on < cast(:today as date) - 90"
         ),
         tolerated=Decimal("0.2"),
-        sources=("open_deals_due", "open_deals_weighted"),
+        sources=("open_deals_due", "open_deals_weighted", "open_deals_margin", "open_deals_new"),
     ),
     Rule(
         id="shares_sum_to_one",

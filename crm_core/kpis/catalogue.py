@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from crm_core.kpis import activity_metrics, deal_metrics, order_metrics, quota_metrics
+from crm_core.kpis import (
+    activity_metrics,
+    customer_metrics,
+    deal_metrics,
+    lead_metrics,
+    order_metrics,
+    people_metrics,
+    quota_metrics,
+)
 from crm_core.kpis.metric import Metric, Texts, UnknownMetric
 
 __all__ = ["CATALOGUE", "NEEDED_FACTS", "Metric", "UnknownMetric", "as_markdown", "metric"]
@@ -20,6 +28,8 @@ _NO_CLOSE_DATE = (
     "系统中没有任何商机记录过预计成交日。",
     "No deal has ever been given an expected close date.",
 )
+_NO_ACTIVITY = ("系统中没有任何活动记录。", "No activity is recorded at all.")
+_NO_LEAD = ("系统中没有任何线索记录。", "No lead is recorded at all.")
 _NO_ORDER = ("系统中没有任何订单记录。", "No order is recorded at all.")
 NEEDED_FACTS: dict[str, tuple[str, Texts]] = {
     "orders": ("orders", _NO_ORDER),
@@ -27,7 +37,12 @@ NEEDED_FACTS: dict[str, tuple[str, Texts]] = {
     "first_orders": ("orders", _NO_ORDER),
     "invoices": ("invoices", ("系统中没有任何发票记录。", "No invoice is recorded at all.")),
     "payments": ("payments", ("系统中没有任何收款记录。", "No payment is recorded at all.")),
-    "activities": ("activities", ("系统中没有任何活动记录。", "No activity is recorded at all.")),
+    "activities": ("activities", _NO_ACTIVITY),
+    "visits": ("activities", _NO_ACTIVITY),
+    "calls": ("activities", _NO_ACTIVITY),
+    "effective_follow_ups": ("activities", _NO_ACTIVITY),
+    "new_leads": ("leads", _NO_LEAD),
+    "qualified_leads": ("leads", _NO_LEAD),
     "won_deals": ("opportunities", _NO_DEAL),
     "open_deals": ("opportunities", _NO_DEAL),
     "open_deals_due": ("expected_close_dates", _NO_CLOSE_DATE),
@@ -43,7 +58,10 @@ No order at all is "we do not know what was sold", not "nothing was sold".
 CATALOGUE: tuple[Metric, ...] = (
     *order_metrics.METRICS,
     *deal_metrics.METRICS,
+    *lead_metrics.METRICS,
     *activity_metrics.METRICS,
+    *customer_metrics.METRICS,
+    *people_metrics.METRICS,
     *quota_metrics.METRICS,
 )
 

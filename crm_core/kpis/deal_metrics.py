@@ -6,6 +6,8 @@ from crm_core.kpis.metric import Metric
 
 _CLOSING_OWNER = "the owner when the deal closed"
 _OWNER = "the owner at that time"
+_OWNER_AT_END = "the owner when the deal closed, or at the question while it is open"
+_OWNER_AT_ENTRY = "the owner when the deal entered the stage"
 _AT_QUESTION = "as_of: the rate in force on the day of the question"
 
 METRICS: tuple[Metric, ...] = (
@@ -201,6 +203,168 @@ METRICS: tuple[Metric, ...] = (
         none_when=(
             "期初没有预计在期内成交的商机,或期间尚未开始。",
             "No deal was due in the period at its start, or it has not begun.",
+        ),
+    ),
+    Metric(
+        id="win_rate_cohort_90",
+        names=("90 天内赢单率(按创建批次)", "Win rate of the cohort by 90 days"),
+        formulas=(
+            "期内创建的商机在 90 天内赢单的概率(Aalen-Johansen,输单为竞争结局);仍未关闭的商机"
+            "按已观察的天数计入。",
+            "Chance that a deal created in the period is won by the age of 90 days, with "
+            "losing as a competing end (Aalen-Johansen); deals still open count for as long "
+            "as they were watched.",
+        ),
+        unit="ratio",
+        direction="higher",
+        aggregation="survival",
+        source="deal_ages",
+        event_date="created_at (company calendar)",
+        credit=_OWNER_AT_END,
+        currency_rule="none",
+        none_when=(
+            "期内没有创建商机,或都还不到 90 天且仍有未关闭的。",
+            "No deal was created in the period, or all are younger than 90 days and some "
+            "still open.",
+        ),
+        curve_days=90,
+    ),
+    Metric(
+        id="win_rate_cohort_180",
+        names=("180 天内赢单率(按创建批次)", "Win rate of the cohort by 180 days"),
+        formulas=(
+            "期内创建的商机在 180 天内赢单的概率(Aalen-Johansen,输单为竞争结局);仍未关闭的商"
+            "机按已观察的天数计入。",
+            "Chance that a deal created in the period is won by the age of 180 days, with "
+            "losing as a competing end (Aalen-Johansen); deals still open count for as long "
+            "as they were watched.",
+        ),
+        unit="ratio",
+        direction="higher",
+        aggregation="survival",
+        source="deal_ages",
+        event_date="created_at (company calendar)",
+        credit=_OWNER_AT_END,
+        currency_rule="none",
+        none_when=(
+            "期内没有创建商机,或都还不到 180 天且仍有未关闭的。",
+            "No deal was created in the period, or all are younger than 180 days and some "
+            "still open.",
+        ),
+        curve_days=180,
+    ),
+    Metric(
+        id="win_rate_cohort_365",
+        names=("365 天内赢单率(按创建批次)", "Win rate of the cohort by 365 days"),
+        formulas=(
+            "期内创建的商机在 365 天内赢单的概率(Aalen-Johansen,输单为竞争结局);仍未关闭的商"
+            "机按已观察的天数计入。",
+            "Chance that a deal created in the period is won by the age of 365 days, with "
+            "losing as a competing end (Aalen-Johansen); deals still open count for as long "
+            "as they were watched.",
+        ),
+        unit="ratio",
+        direction="higher",
+        aggregation="survival",
+        source="deal_ages",
+        event_date="created_at (company calendar)",
+        credit=_OWNER_AT_END,
+        currency_rule="none",
+        none_when=(
+            "期内没有创建商机,或都还不到 365 天且仍有未关闭的。",
+            "No deal was created in the period, or all are younger than 365 days and some "
+            "still open.",
+        ),
+        curve_days=365,
+    ),
+    Metric(
+        id="cycle_days_all",
+        names=(
+            "关闭周期中位数(含未关闭)",
+            "Median days to close, open deals included",
+        ),
+        formulas=(
+            "期内创建的商机中有一半已关闭(赢或输)所需的天数;仍未关闭的按已观察的天数计入"
+            "(Kaplan-Meier)。",
+            "Age by which half of the deals created in the period have closed, won or lost; "
+            "deals still open count for as long as they were watched (Kaplan-Meier).",
+        ),
+        unit="days",
+        direction="lower",
+        aggregation="survival",
+        source="deal_ages",
+        event_date="created_at (company calendar)",
+        credit=_OWNER_AT_END,
+        currency_rule="none",
+        none_when=(
+            "期内创建的商机还没有一半关闭。",
+            "Fewer than half of the deals created in the period have closed so far.",
+        ),
+        curve_days=0,
+    ),
+    Metric(
+        id="stage_conversion",
+        names=("阶段转化率", "Stage conversion"),
+        formulas=(
+            "期内进入某开放阶段且已离开的商机中,进入后续阶段或赢单的占比;仍停留的另行列出。暂"
+            "停时间算在原阶段内。",
+            "Of the entries into an open stage in the period that were left again, the share "
+            "that went on to a later stage or was won; those still there are counted apart. "
+            "Time on hold is time in the stage.",
+        ),
+        unit="ratio",
+        direction="higher",
+        aggregation="ratio",
+        source="stage_entries",
+        event_date="entry into the stage (company calendar)",
+        credit=_OWNER_AT_ENTRY,
+        currency_rule="none",
+        none_when=(
+            "期内进入阶段的商机都还没有离开,或没有进入。",
+            "No deal entered a stage in the period and has left it.",
+        ),
+    ),
+    Metric(
+        id="stage_days",
+        names=("阶段停留天数", "Days in a stage"),
+        formulas=(
+            "期内进入某开放阶段的商机到离开的天数中位数;仍停留的另行列出。",
+            "Median days from an entry into an open stage in the period until it was left; "
+            "those still there are counted apart.",
+        ),
+        unit="days",
+        direction="lower",
+        aggregation="median",
+        source="stage_stays",
+        event_date="entry into the stage (company calendar)",
+        credit=_OWNER_AT_ENTRY,
+        currency_rule="none",
+        none_when=(
+            "期内进入阶段的商机都还没有离开,或没有进入。",
+            "No deal entered a stage in the period and has left it.",
+        ),
+    ),
+    Metric(
+        id="velocity",
+        names=("销售速度(每天)", "Sales velocity per day"),
+        formulas=(
+            "截至提问时(或期末)365 天内关闭的商机:数量 × 赢率 × 平均赢单金额 ÷ 赢单周期中位数"
+            ";都取自同一批商机,因此等于赢单数 × 平均金额 ÷ 周期。",
+            "Of the deals closed in the 365 days up to the question (or to the end of the "
+            "period): number × win rate × mean amount won ÷ median days to win, all of the "
+            "very same deals, so deals won × mean amount ÷ days.",
+        ),
+        unit="money",
+        direction="higher",
+        aggregation="pace",
+        source="won_in_the_year",
+        event_date="closed_at in the trailing 365 days",
+        credit=_CLOSING_OWNER,
+        currency_rule="transaction_date: the rate in force on the day of closing",
+        none_when=(
+            "一年内没有带金额的赢单,或都在当天赢单。",
+            "No deal with an amount was won in the year, or all were won on the day they "
+            "were created.",
         ),
     ),
 )

@@ -12,7 +12,14 @@ from sqlalchemy import CTE, ColumnElement, Date, Select, and_, cast, func, liter
 
 from crm_core.kpis.crediting import credited, margin_share, signed_orders
 from crm_core.opportunities.models import Opportunity
-from crm_core.opportunities.states import closings, ever_owned_by, moved_between, states
+from crm_core.opportunities.states import (
+    closings,
+    created_between,
+    ever_owned_by,
+    moved_between,
+    states,
+)
+from crm_core.opportunities.steps import stage_steps
 from crm_core.orders.conversion import valued
 from crm_core.people.queries import Visibility
 from crm_core.periods import FiscalCalendar, Period
@@ -20,6 +27,8 @@ from crm_core.periods import FiscalCalendar, Period
 Expression = ColumnElement[Any]
 _LAST_INSTANT = dt.timedelta(microseconds=1)
 YEAR = 365
+SOON = dt.timedelta(days=14)
+"""How long after a follow-up a deal may move for it to have been effective."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,28 @@ class Question:
     scope: Visibility
     defined: Mapping[str, Defined] = field(default_factory=dict)
     """The user-defined metrics that are asked for."""
+    prefix: str = ""
+    """Of the names of relations that stand beside another question's in one statement."""
+
+    @cached_property
+    def _made(self) -> dict[str, CTE]:
+        return {}
+
+    def shared(self, name: str, make: Callable[[Question], CTE]) -> CTE:
+        """Return a relation that several sources of one room share, made once per question."""
+        if name not in self._made:
+            self._made[name] = make(self)
+        return self._made[name]
+
+    @cached_property
+    def _selects(self) -> dict[str, Select[Any]]:
+        return {}
+
+    def rows_once(self, source: str, make: Callable[[Question], Select[Any]]) -> Select[Any]:
+        """Return a source's select, one and the same for every metric that is asked of it."""
+        if source not in self._selects:
+            self._selects[source] = make(self)
+        return self._selects[source]
 
     @property
     def start(self) -> dt.datetime:
@@ -85,17 +116,22 @@ class Question:
         """Return the same question about the days up to the stock's that make a year."""
         after = self.calendar.day_of(self.stock_at) + dt.timedelta(days=1)
         period = Period(after - dt.timedelta(days=YEAR), after, "a year")
-        return replace(self, period=period)
+        return replace(self, period=period, prefix="year_")
+
+    @cached_property
+    def year(self) -> Question:
+        """The question of :meth:`year_before`, its relations shared within one statement."""
+        return self.year_before()
 
     @cached_property
     def signed(self) -> CTE:
         """The orders signed in the period."""
-        return signed_orders(**self.days)
+        return signed_orders(**self.days, name=f"{self.prefix}signed")
 
     @cached_property
     def margin_share(self) -> CTE:
         """The company's margin ÷ amount over the orders with a cost of the year before."""
-        return margin_share(**self.year_before().days)
+        return margin_share(**self.year.days)
 
     @cached_property
     def credited(self) -> CTE:
@@ -131,6 +167,26 @@ class Question:
             happened_by=self.as_of,
             known_at=self.as_of,
             among=[*self._among, moved_between(self.start, self.end)],
+            name=f"{self.prefix}closings",
+        )
+
+    @cached_property
+    def cohort(self) -> CTE:
+        """The closings of the deals created in the period."""
+        return closings(
+            happened_by=self.as_of,
+            known_at=self.as_of,
+            among=[*self._among, created_between(self.start, self.end)],
+            name="cohort",
+        )
+
+    @cached_property
+    def steps(self) -> CTE:
+        """The stages of the deals that moved in the period or soon after it."""
+        return stage_steps(
+            happened_by=self.as_of,
+            known_at=self.as_of,
+            among=[moved_between(self.start, self.end + SOON)],
         )
 
     @cached_property
@@ -142,7 +198,8 @@ class Question:
             closed.c.amount.label("major"),
             self.day_of(closed.c.closed_at).label("rate_day"),
         ).where(self.has(closed.c.closed_at))
-        return valued(rows, to=self.currency, name="closed_amounts", known_at=self.as_of)
+        name = f"{self.prefix}closed_amounts"
+        return valued(rows, to=self.currency, name=name, known_at=self.as_of)
 
     @cached_property
     def stood(self) -> CTE:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     Date,
+    FromClause,
     Numeric,
     Select,
     Subquery,
@@ -159,8 +160,19 @@ def _last_values(events: Select[Any]) -> Subquery:
     )
 
 
+def created_between(start: dt.datetime, end: dt.datetime) -> Select[Any]:
+    """Return the ids of the deals created in ``[start, end)``."""
+    return select(Opportunity.id).where(
+        Opportunity.created_at >= start, Opportunity.created_at < end
+    )
+
+
 def closings(
-    *, happened_by: dt.datetime, known_at: dt.datetime, among: Sequence[Select[Any]] = ()
+    *,
+    happened_by: dt.datetime,
+    known_at: dt.datetime,
+    among: Sequence[Select[Any]] = (),
+    name: str = "closings",
 ) -> CTE:
     """Return one row per deal that stood won or lost: outcome, closed_at, owner at closing.
 
@@ -179,12 +191,12 @@ def closings(
         )
         .where(~runs.c.is_broken, runs.c.last_kind.in_(("won", "lost")))
         .group_by(runs.c.opportunity_id, runs.c.last_kind)
-        .cte("closed")
+        .cte(f"{name}_ends")
     )
-    owner = _last_value(closed, "owner_id", by=closed.c.closed_at, known_at=known_at)
+    owner = last_value(closed, "owner_id", by=closed.c.closed_at, known_at=known_at)
     by = literal(happened_by, Instant)
-    amount = _last_value(closed, "amount", by=by, known_at=known_at)
-    product = _last_value(closed, "product_id", by=by, known_at=known_at)
+    amount = last_value(closed, "amount", by=by, known_at=known_at)
+    product = last_value(closed, "product_id", by=by, known_at=known_at)
     return (
         select(
             closed.c.opportunity_id,
@@ -204,11 +216,13 @@ def closings(
         .outerjoin(owner, true())
         .outerjoin(amount, true())
         .outerjoin(product, true())
-        .cte("closings")
+        .cte(name)
     )
 
 
-def _last_value(closed: CTE, field: str, *, by: ColumnElement[Any], known_at: dt.datetime) -> Any:  # noqa: ANN401 - a lateral
+def last_value(
+    deals: FromClause, field: str, *, by: ColumnElement[Any], known_at: dt.datetime
+) -> Any:  # noqa: ANN401 - a lateral
     """Return a field's last value by a time, looked up deal by deal through the events' index.
 
     A join of two derived relations is planned on guesses of their sizes; on a store of 12,000
@@ -217,7 +231,7 @@ def _last_value(closed: CTE, field: str, *, by: ColumnElement[Any], known_at: dt
     return (
         select(OpportunityEvent.new_value)
         .where(
-            OpportunityEvent.opportunity_id == closed.c.opportunity_id,
+            OpportunityEvent.opportunity_id == deals.c.opportunity_id,
             OpportunityEvent.field == field,
             OpportunityEvent.occurred_at <= by,
             OpportunityEvent.recorded_at <= known_at,

@@ -47,7 +47,7 @@ class Order(Base):
     id: Mapped[str] = mapped_column(Text, primary_key=True)
     recorded_at: Mapped[dt.datetime] = mapped_column(Instant, primary_key=True)
     account_id: Mapped[str] = mapped_column(ForeignKey(Account.id))
-    ordered_on: Mapped[dt.date] = mapped_column(Date)
+    ordered_on: Mapped[dt.date] = mapped_column(Date, index=True)
     owner_id: Mapped[str | None] = mapped_column(ForeignKey(User.id))
     opportunity_id: Mapped[str | None] = mapped_column(ForeignKey(Opportunity.id), index=True)
     product_id: Mapped[str | None] = mapped_column(ForeignKey(Product.id))
@@ -67,7 +67,7 @@ class Invoice(Base):
     id: Mapped[str] = mapped_column(Text, primary_key=True)
     order_id: Mapped[str | None] = mapped_column(Text, index=True)
     account_id: Mapped[str] = mapped_column(ForeignKey(Account.id), index=True)
-    invoiced_on: Mapped[dt.date] = mapped_column(Date)
+    invoiced_on: Mapped[dt.date] = mapped_column(Date, index=True)
     amount_minor: Mapped[int] = mapped_column(Minor)
     currency: Mapped[str] = mapped_column(Currency)
 
@@ -81,7 +81,7 @@ class Payment(Base):
     order_id: Mapped[str | None] = mapped_column(Text, index=True)
     invoice_id: Mapped[str | None] = mapped_column(ForeignKey(Invoice.id), index=True)
     account_id: Mapped[str] = mapped_column(ForeignKey(Account.id), index=True)
-    received_on: Mapped[dt.date] = mapped_column(Date)
+    received_on: Mapped[dt.date] = mapped_column(Date, index=True)
     amount_minor: Mapped[int] = mapped_column(Minor)
     currency: Mapped[str] = mapped_column(Currency)
 

@@ -1,4 +1,4 @@
-"""What the customers of a random company do: many accounts, costs, invoices, payments.
+"""What the customers of a random company do: accounts, costs, bills, contracts, leads.
 
 Written over :mod:`tests.oracles.companies`, whose deals and orders are all of one account and
 whose orders have no cost. The same seed writes the same customers.
@@ -13,7 +13,9 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from crm_core.accounts.models import Account
-from crm_core.orders.models import Invoice, Order, Payment
+from crm_core.health.models import HealthResult, HealthRun
+from crm_core.leads.models import Lead
+from crm_core.orders.models import Invoice, Order, Payment, Subscription
 from crm_core.products.models import Product
 from crm_core.quotas.models import Quota
 from tests.oracles import companies
@@ -36,6 +38,10 @@ def write(session, seed: int, **sizes: int) -> None:
     _spread(session, rng)
     _bills(session, rng)
     _other_quotas(session, rng, people)
+    _leads(session, rng, people)
+    _outcomes(session, rng)
+    _contracts(session, rng, session.execute(text("select currency from company")).scalar_one())
+    _checks(session, rng)
     session.flush()
     session.expire_all()
 
@@ -117,5 +123,81 @@ def _other_quotas(session, rng, people) -> None:
                     recorded_at=known,
                     amount_minor=int(amount.scaleb(digits)),
                     currency=currency,
+                )
+            )
+
+
+def _leads(session, rng, people) -> None:
+    """Write leads: some qualified, some converted, some into deals that are not in the store."""
+    deals = session.execute(text("select id, created_at from opportunities order by id")).all()
+    for number in range(40):
+        deal = rng.choice(deals) if deals and rng.random() < 0.5 else None
+        created = companies.FIRST + dt.timedelta(seconds=rng.randrange(companies.DAYS * 86400))
+        if deal is not None:
+            created = deal.created_at - dt.timedelta(seconds=rng.randrange(20 * 86400))
+        qualified = created + dt.timedelta(seconds=rng.randrange(30 * 86400))
+        lost_track = rng.random() < 0.1
+        session.add(
+            Lead(
+                id=f"lead{number}",
+                created_at=created,
+                owner_id=rng.choice([None, *people]),
+                source=rng.choice([None, "web", "fair"]),
+                qualified_at=rng.choice([None, qualified]),
+                converted_opportunity_id="gone" if lost_track else deal and deal.id,
+            )
+        )
+
+
+def _outcomes(session, rng) -> None:
+    """Give some activities an outcome or a duration, and some events the person who did them."""
+    people = [row.id for row in session.execute(text("select id from users order by id"))]
+    for row in session.execute(text("select distinct id from activities order by id")).all():
+        session.execute(
+            text("update activities set outcome = :o, duration_minutes = :m where id = :a"),
+            {"o": rng.choice([None, None, "", "held"]), "m": rng.choice([None, None, 0, 5]),
+             "a": row.id},
+        )  # fmt: skip
+    session.execute(
+        text("update opportunity_events set user_id = :u where field = 'stage'"
+             " and length(opportunity_id) = 2"),
+        {"u": rng.choice(people)},
+    )  # fmt: skip
+
+
+def _contracts(session, rng, currency) -> None:
+    """Write contracts that begin, end, overlap and come back on the edges of periods."""
+    edges = [dt.date(2025, 9, 1), dt.date(2026, 1, 1), dt.date(2026, 4, 1), dt.date(2026, 3, 31)]
+    for number in range(36):
+        start = rng.choice([dt.date(2024, 5, 1), *edges, dt.date(2025, 11, 10)])
+        end = rng.choice([None, None, *edges, start + dt.timedelta(days=rng.randrange(1, 500))])
+        session.add(
+            Subscription(
+                id=f"s{number}",
+                account_id=rng.choice(ACCOUNTS),
+                started_on=start,
+                ended_on=end if end is None or end >= start else None,
+                monthly_amount_minor=rng.choice([0, rng.randrange(1, 10**6)]),
+                currency=rng.choice([currency, currency, "EUR", "GBP"]),
+            )
+        )
+
+
+def _checks(session, rng) -> None:
+    """Write two checks of data health, one unknown to the earlier questions."""
+    for at in (dt.datetime(2025, 12, 1, tzinfo=dt.UTC), dt.datetime(2026, 5, 1, tzinfo=dt.UTC)):
+        run = HealthRun(as_of=at, ran_at=at, cause="nightly")
+        session.add(run)
+        session.flush()
+        for number, dimension in enumerate(("completeness", "validity", "freshness") * 2):
+            checked = rng.choice([0, rng.randrange(1, 50)])
+            session.add(
+                HealthResult(
+                    run_id=run.id,
+                    rule=f"rule{number}",
+                    dimension=dimension,
+                    checked=checked,
+                    failing=rng.randrange(0, checked + 1),
+                    status="ok" if checked else "nothing",
                 )
             )
