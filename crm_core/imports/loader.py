@@ -8,10 +8,19 @@ from sqlalchemy.orm import Session
 
 from crm_core import exchange
 from crm_core.database import run
-from crm_core.imports import custom_rules, hierarchies, loading, merged, plausibility, staging
+from crm_core.imports import (
+    custom_rules,
+    hierarchies,
+    loading,
+    merged,
+    plausibility,
+    preparing,
+    staging,
+)
 from crm_core.imports.company import Company
 from crm_core.imports.compiling import Compiled
 from crm_core.imports.mapping import Mapping
+from crm_core.imports.preparing import Prepared
 from crm_core.imports.report import Finding
 from crm_core.imports.scratch import Progress, Scratch, literal, quoted
 from crm_core.imports.staging import Stage
@@ -66,23 +75,25 @@ def load(
     ordered = sorted(compiled, key=lambda item: _ORDER[item.table.name])
     stages: list[Stage] = []
     waiting: dict[int, Stage] = {}
-    for position, item in enumerate(ordered):
-        stage = waiting.pop(position, None) or _stage(
-            session, scratch, item, position, company, progress, mapping, tracker
-        )
-        stages.append(stage)
-        progress(f"writing {item.table.name}", 0, None)
-        if item.table.name == "opportunities":
-            events = _events_of(ordered)
-            if events is not None:
-                waiting[events] = _stage(
-                    session, scratch, ordered[events], events, company, progress, mapping, tracker
-                )
-            _load_deals(session, stage, waiting.get(events or -1), company, recorded_at, derived)
-        elif item.table.name == _WAITS_FOR_ROWS:
-            _load_late_events(session, stage)
-        else:
-            _load_plain(session, stage, company, recorded_at)
+    with preparing.prepared(scratch, _as_taken(ordered), currency=company.currency) as rows:
+        for position, item in enumerate(ordered):
+            stage = waiting.pop(position, None) or _stage(
+                session, rows, item, position, progress, mapping, tracker
+            )
+            stages.append(stage)
+            progress(f"writing {item.table.name}", 0, None)
+            if item.table.name == "opportunities":
+                events = _events_of(ordered)
+                if events is not None:
+                    waiting[events] = _stage(
+                        session, rows, ordered[events], events, progress, mapping, tracker
+                    )
+                beside = waiting.get(events or -1)
+                _load_deals(session, stage, beside, company, recorded_at, derived)
+            elif item.table.name == _WAITS_FOR_ROWS:
+                _load_late_events(session, stage)
+            else:
+                _load_plain(session, stage, company, recorded_at)
     tracker.keep_events(session)
     plausibility.check(session, stages, recorded_at=recorded_at)
     _tell_the_planner(session, stages)
@@ -98,6 +109,21 @@ def _tell_the_planner(session: Session, stages: list[Stage]) -> None:
         run(session, f"analyze {quoted(stage.table.name)}")
 
 
+def _as_taken(ordered: list[Compiled]) -> list[Compiled]:
+    """Return the tables as :func:`load` takes them: events right after the deals they are of."""
+    events = _events_of(ordered)
+    deals = [item for item in ordered if item.table.name == "opportunities"]
+    if events is None or not deals:
+        return ordered
+    taken = []
+    for position, item in enumerate(ordered):
+        if position != events:
+            taken.append(item)
+        if item in deals:
+            taken.append(ordered[events])
+    return taken
+
+
 def _events_of(ordered: list[Compiled]) -> int | None:
     for position, item in enumerate(ordered):
         if item.table.name == _WAITS_FOR_ROWS:
@@ -107,10 +133,9 @@ def _events_of(ordered: list[Compiled]) -> int | None:
 
 def _stage(
     session: Session,
-    scratch: Scratch,
+    rows: Prepared,
     item: Compiled,
     position: int,
-    company: Company,
     progress: Progress,
     mapping: Mapping,
     tracker: Tracker,
@@ -127,13 +152,7 @@ def _stage(
         known_at_created={n for n, spec in specs.items() if spec.known_at == "created"},
     )
     staging.create(session, stage)
-    staging.fill(
-        session,
-        stage,
-        scratch.batches(item.query, f"The mapping of {item.table.name}"),
-        currency=company.currency,
-        progress=progress,
-    )
+    staging.fill(session, stage, rows.table(), progress=progress)
     merged.redirect(session, stage)
     staging.settle_duplicates(session, stage)
     custom_rules.check(session, stage)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from crm_core.errors import Invalid
 from crm_core.imports import limits
@@ -14,15 +18,21 @@ from crm_core.imports.scratch import Scratch, literal, quoted
 
 _NUMBER = r"[+-]?(0|[1-9]\d{0,14})?(\.\d+)?([eE][+-]?\d{1,3})?"
 _DATE = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?"
+_BOOLEANS = pa.array(["true", "false", "yes", "no"])
 _EXAMPLES = 3
+_LOOKED_AT = 500
 _CATEGORIES = 60
 PROFILED = 20_000
 _GUESSED = 200_000
 """Cells looked at: to describe a column, and to fix the kind of a custom field for good."""
 
 
-_RANGE_OF = {"number": 2, "date": 4}
-"""Where the least and greatest value of a kind stand: 10 is more than 9, though not as text."""
+_SHOWN = 80
+_READ = 200
+"""Letters of a cell that are looked at, so that long texts do not fill the memory."""
+
+_TOGETHER = 20
+"""Columns whose cells are fetched in one query."""
 
 
 class Unmapped(Invalid):
@@ -44,74 +54,155 @@ def columns(
         f"The profile of {source}",
     )[0]
     profiles = []
-    for name, count in zip(names, counts, strict=True):
-        cells = _cells(scratch, source, name, nothing, PROFILED)
-        profiles.append(
-            ColumnProfile(
-                name,
-                cells.kind,
-                int(count),
-                int(rows),
-                cells.distinct,
-                cells.low,
-                cells.high,
-                _examples(scratch, source, name, nothing),
-                used.get(name, "unmapped"),
+    for start in range(0, len(names), _TOGETHER):
+        some = names[start : start + _TOGETHER]
+        filled = dict(zip(some, map(int, counts[start : start + _TOGETHER]), strict=True))
+        for name, cells in _described(scratch, source, filled, missing).items():
+            profiles.append(
+                ColumnProfile(
+                    name,
+                    cells.kind,
+                    filled[name],
+                    int(rows),
+                    cells.distinct,
+                    cells.low,
+                    cells.high,
+                    cells.examples,
+                    used.get(name, "unmapped"),
+                )
             )
-        )
     return tuple(profiles)
 
 
 def guess(scratch: Scratch, source: str, name: str, missing: list[str]) -> str:
     """Return the kind of custom field a column holds; ``text`` when it is empty."""
-    kind = _cells(scratch, source, name, _nothing(missing), _GUESSED).kind
-    return "text" if kind == "empty" else kind
+    found = _Cells.of(_cells(scratch, source, name, missing, _GUESSED))
+    if found.kind == "date" and _days(scratch, source, [name], missing, _GUESSED)[name] is None:
+        return found.otherwise
+    return "text" if found.kind == "empty" else found.kind
 
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """What the filled cells of a column have in common."""
+    """What the filled cells of a column have in common; ``otherwise`` if no date is one."""
 
     kind: str
     distinct: int
-    low: str | None
-    high: str | None
+    low: str | None = None
+    high: str | None = None
+    examples: tuple[str, ...] = ()
+    otherwise: str = "text"
+
+    @classmethod
+    def of(cls, cells: pa.Array) -> _Cells:
+        """Describe cells; a kind ``date`` still has to be proved."""
+        values = pc.unique(cells)
+        if not len(values):
+            return cls("empty", 0)
+        trimmed = pc.utf8_trim(values, characters=" ")
+        otherwise = "category" if len(values) <= max(_CATEGORIES, len(cells) // 50) else "text"
+        if pc.all(pc.is_in(pc.utf8_lower(trimmed), value_set=_BOOLEANS)).as_py():
+            kind = "boolean"
+        elif pc.all(pc.match_substring_regex(trimmed, rf"\A(?:{_NUMBER})\z")).as_py():
+            kind = "number"
+        elif pc.all(pc.match_substring_regex(trimmed, rf"\A(?:{_DATE})\z")).as_py():
+            kind = "date"
+        else:
+            kind = otherwise
+        low, high = _number_range(values) if kind == "number" else pc.min_max(values).values()
+        first = sorted(set(cells.slice(0, _LOOKED_AT).to_pylist()))[:_EXAMPLES]
+        examples = tuple(value[:_SHOWN] for value in first)
+        return cls(
+            kind, len(values), _short(_plain(low)), _short(_plain(high)), examples, otherwise
+        )
 
 
-def _cells(scratch: Scratch, source: str, name: str, nothing: str, limit: int) -> _Cells:
+def _plain(value: pa.Scalar | str | None) -> str | None:
+    return value.as_py() if isinstance(value, pa.Scalar) else value
+
+
+def _number_range(values: pa.Array) -> tuple[str | None, str | None]:
+    """Return the least and the greatest number: 10 is more than 9, though not as text."""
+    numbers = []
+    for text in values.to_pylist():
+        with suppress(ValueError):  # a lone sign
+            numbers.append((float(text), text))
+    return (min(numbers)[1], max(numbers)[1]) if numbers else (None, None)
+
+
+def _described(
+    scratch: Scratch, source: str, filled: dict[str, int], missing: list[str]
+) -> dict[str, _Cells]:
+    """Describe columns, of which it is known how many cells are filled."""
+    cells = {name: f"left({_text(name)}, {_READ})" for name in filled}
+    shown = ", ".join(f"{cell} as {quoted(name)}" for name, cell in cells.items())
+    sample = scratch.table(
+        f"select {shown} from {quoted(source)}{_sound(scratch, source)} limit {PROFILED}",
+        f"The profile of {source}",
+    )
+    found = {}
+    for name, count in filled.items():
+        held = _held(sample.column(name).combine_chunks(), missing)
+        if len(held) < min(count, PROFILED):  # seldom filled: look further down
+            held = _cells(scratch, source, name, missing, PROFILED)
+        found[name] = _Cells.of(held)
+    dated = [name for name, of in found.items() if of.kind == "date"]
+    for name, ends in _days(scratch, source, dated, missing, PROFILED).items():
+        of = found[name]
+        found[name] = (
+            replace(of, kind=of.otherwise)
+            if ends is None
+            else replace(of, low=_short(ends[0]), high=_short(ends[1]))
+        )
+    return found
+
+
+def _held(cells: pa.Array, missing: list[str]) -> pa.Array:
+    """Return the cells that hold anything."""
+    nothing = pa.array(["", *missing], pa.string())
+    is_nothing = pc.is_in(pc.utf8_trim(cells, characters=" "), value_set=nothing)
+    return cells.filter(pc.and_(pc.is_valid(cells), pc.invert(is_nothing)))
+
+
+def _cells(scratch: Scratch, source: str, name: str, missing: list[str], limit: int) -> pa.Array:
+    """Return the first filled cells of a column."""
     sound = _sound(scratch, source) or " where true"
-    number, time = "try_cast(trim(v) as double)", "try_cast(trim(v) as timestamptz)"
-    ranges = ", ".join(f"min_by(v, {value}), max_by(v, {value})" for value in ("v", number, time))
-    held, distinct, *ends, numbers, dates, booleans = scratch.rows(
-        f"with held as (select cast({quoted(name)} as varchar) as v from {quoted(source)}{sound} "
-        f"and {_holds(name, nothing)} limit {limit}) "
-        f"select count(*), count(distinct v), {ranges}, "
-        f"count(*) filter (regexp_full_match(trim(v), {literal(_NUMBER)})), "
-        f"count(*) filter (regexp_full_match(trim(v), {literal(_DATE)}) "
-        "and try_cast(trim(v) as timestamptz) is not null), "
-        "count(*) filter (lower(trim(v)) in ('true','false','yes','no')) from held",
+    found = scratch.table(
+        f"select left({_text(name)}, {_READ}) as v from {quoted(source)}{sound} "
+        f"and {_holds(name, _nothing(missing))} limit {limit}",
         f"The profile of {name}",
-    )[0]
-    if held == 0:
-        kind = "empty"
-    elif booleans == held:
-        kind = "boolean"
-    elif numbers == held:
-        kind = "number"
-    elif dates == held:
-        kind = "date"
-    else:
-        kind = "category" if distinct <= max(_CATEGORIES, held // 50) else "text"
-    low, high = ends[_RANGE_OF.get(kind, 0) :][:2]
-    return _Cells(kind, int(distinct), _short(low), _short(high))
+    )
+    return found.column("v").combine_chunks()
+
+
+def _days(
+    scratch: Scratch, source: str, names: list[str], missing: list[str], limit: int
+) -> dict[str, tuple[str, str] | None]:
+    """Return the first and last day or time of columns, None for one that holds another text."""
+    sound = _sound(scratch, source) or " where true"
+    time = "try_cast(trim(v) as timestamptz)"
+    parts = [
+        f"select {place} as place, bool_and({time} is not null), min_by(v, {time}), "
+        f"max_by(v, {time}) from (select distinct v from (select {_text(name)} as v "
+        f"from {quoted(source)}{sound} and {_holds(name, _nothing(missing))} limit {limit}))"
+        for place, name in enumerate(names)
+    ]
+    if not parts:
+        return {}
+    rows = scratch.rows(" union all ".join(parts), f"The profile of {source}")
+    return {names[place]: (low, high) if all_are else None for place, all_are, low, high in rows}
 
 
 def _nothing(missing: list[str]) -> str:
     return ", ".join(literal(word) for word in ("", *missing))
 
 
+def _text(name: str) -> str:
+    return f"cast({quoted(name)} as varchar)"
+
+
 def _holds(name: str, nothing: str) -> str:
-    value = f"cast({quoted(name)} as varchar)"
+    value = _text(name)
     return f"{value} is not null and trim({value}) not in ({nothing})"
 
 
@@ -120,18 +211,7 @@ def _sound(scratch: Scratch, source: str) -> str:
 
 
 def _short(value: str | None) -> str | None:
-    return value if value is None else value[:80]
-
-
-def _examples(scratch: Scratch, source: str, name: str, nothing: str) -> tuple[str, ...]:
-    value = f"cast({quoted(name)} as varchar)"
-    rows = scratch.rows(
-        f"select distinct v from (select {value} as v from {quoted(source)} "
-        f"where {value} is not null and trim({value}) not in ({nothing}) limit 500) "
-        f"order by v limit {_EXAMPLES}",
-        f"The examples of {name}",
-    )
-    return tuple(str(row[0])[:80] for row in rows)
+    return value if value is None else value[:_SHOWN]
 
 
 def uses(mapping: Mapping, key: str, names: list[str]) -> dict[str, str]:

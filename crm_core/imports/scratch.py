@@ -1,7 +1,8 @@
-"""The scratch database of one import: the source as text, on disk, with bounded memory.
+"""The scratch database of one import: the source as text, with bounded memory.
 
-DuckDB holds the rows of every source file as the reader gave them. What a mapping's own SQL may
-do is bounded here: no file, no network, no setting can be reached from it.
+DuckDB holds the rows of every source file as the reader gave them and writes to a folder what
+exceeds its memory. What a mapping's own SQL may do is bounded here: no file, no network, no
+setting can be reached from it.
 """
 
 from __future__ import annotations
@@ -36,14 +37,17 @@ def literal(text: str) -> str:
 
 
 class Scratch:
-    """A DuckDB database in a folder that the caller removes; one thread uses it."""
+    """A DuckDB database beside a folder that the caller removes; one thread uses it at a time.
 
-    def __init__(self, folder: Path, *, time_zone: str, threads: int = 2) -> None:
+    It works on one thread too: the server has the other one, and two cost twice the work.
+    """
+
+    def __init__(self, folder: Path, *, time_zone: str) -> None:
         self._connection = duckdb.connect(
-            str(folder / "scratch.duckdb"),
+            ":memory:",
             config={
                 "memory_limit": _MEMORY,
-                "threads": threads,
+                "threads": 1,
                 "temp_directory": str(folder / "spill"),
                 "preserve_insertion_order": True,
             },
@@ -72,6 +76,7 @@ class Scratch:
         columns = ", ".join(f"{quoted(name)} varchar" for name in source.names)
         run = self._connection.execute
         run(f"create table {quoted(key)} ({LINE} bigint, {PROBLEM} varchar, {columns})")
+        run("begin")
         rows = 0
         for batch in source.batches:
             self._connection.register("incoming", batch)
@@ -79,6 +84,7 @@ class Scratch:
             self._connection.unregister("incoming")
             rows += batch.num_rows
             progress(f"reading {source.label}", rows, None)
+        run("commit")
         return rows
 
     def empty(self, key: str, names: list[str]) -> None:
@@ -108,6 +114,13 @@ class Scratch:
         """Return all rows of a small query. Raises QueryInvalid naming ``what``."""
         try:
             return list(self._connection.execute(query).fetchall())
+        except duckdb.Error as error:
+            raise QueryInvalid(f"{what} does not run: {_said(error)}") from error
+
+    def table(self, query: str, what: str) -> pa.Table:
+        """Return all rows of a query as columns. Raises QueryInvalid naming ``what``."""
+        try:
+            return self._connection.execute(query).to_arrow_table()
         except duckdb.Error as error:
             raise QueryInvalid(f"{what} does not run: {_said(error)}") from error
 

@@ -7,9 +7,9 @@ columns) is decided there by set-based SQL. When the transaction ends the tables
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any, cast
 
 import psycopg
@@ -18,8 +18,9 @@ import pyarrow.csv as arrow_csv
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from crm_core import exchange, money
+from crm_core import exchange
 from crm_core.database import run
+from crm_core.imports import amounts
 from crm_core.imports.report import Finding, TableCounts
 from crm_core.imports.scratch import Progress, literal, quoted
 from crm_core.imports.tracking import Tracker
@@ -75,33 +76,44 @@ def create(session: Session, stage: Stage) -> None:
         session,
         f"create temporary table {stage.name} (_n bigint generated always as identity, "
         f"_line bigint, _column text, _value text, _reason text, _verdict text{columns}) "
-        "on commit drop",
+        "with (fillfactor = 50) on commit drop",  # room for each row's verdict beside it
     )
 
 
-def fill(
-    session: Session,
-    stage: Stage,
-    batches: Iterator[pa.RecordBatch],
-    *,
-    currency: str,
-    progress: Progress,
-) -> int:
-    """Copy the compiled rows in; return how many. Money becomes minor units here."""
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some compiled rows as COPY takes them, and how many amounts were rounded per column."""
+
+    rows: int
+    text: bytes
+    rounded: dict[str, int]
+
+
+def chunks(
+    batches: Iterator[pa.RecordBatch], columns: Iterable[tuple[str, str]], *, currency: str
+) -> Iterator[Chunk]:
+    """Yield compiled rows as chunks for :func:`fill`. Money becomes minor units here."""
+    money = [name for name, kind in columns if kind == "money"]
+    for batch in batches:
+        ready = pa.Table.from_batches([batch])
+        rounded = {}
+        for name in money:
+            ready, rounded[name] = amounts.in_minor_units(ready, name, currency)
+        yield Chunk(batch.num_rows, _as_csv(ready), rounded)
+
+
+def fill(session: Session, stage: Stage, given: Iterator[Chunk], *, progress: Progress) -> int:
+    """Copy the rows in; return how many."""
     names = ["_line", "_column", "_value", "_reason", *stage.columns]
     copy = f"copy {stage.name} ({', '.join(map(quoted, names))}) from stdin (format csv)"
-    amounts = [name for name, kind in stage.columns.items() if kind == "money"]
     driver = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
     rows = 0
-    rounded = dict.fromkeys(amounts, 0)
+    rounded: Counter[str] = Counter()
     with driver.cursor() as cursor, cursor.copy(copy.encode()) as sink:
-        for batch in batches:
-            ready = pa.Table.from_batches([batch])
-            for name in amounts:
-                ready, count = _in_minor_units(ready, name, currency)
-                rounded[name] += count
-            sink.write(_as_csv(ready))
-            rows += batch.num_rows
+        for chunk in given:
+            sink.write(chunk.text)
+            rounded.update(chunk.rounded)
+            rows += chunk.rows
             progress(f"checking {stage.table.name}", rows, None)
     for name, count in rounded.items():
         stage.note(
@@ -131,32 +143,6 @@ def _as_csv(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def _in_minor_units(table: pa.Table, name: str, currency: str) -> tuple[pa.Table, int]:
-    """Replace a column of decimal text by minor units of each row's currency."""
-    texts = table.column(name).to_pylist()
-    currencies = (
-        table.column("currency").to_pylist()
-        if "currency" in table.column_names
-        else [currency] * len(texts)
-    )
-    known: dict[tuple[str, str | None], tuple[int, bool]] = {}
-    minors: list[int | None] = []
-    rounded = 0
-    for value, code in zip(texts, currencies, strict=True):
-        if value is None:
-            minors.append(None)
-            continue
-        key = (value, code)
-        if key not in known:
-            amount = money.from_major(Decimal(value), code or currency)
-            known[key] = (amount.minor, amount.major != Decimal(value))
-        minor, inexact = known[key]
-        minors.append(minor)
-        rounded += inexact
-    position = table.column_names.index(name)
-    return table.set_column(position, name, pa.array(minors, pa.int64())), rounded
-
-
 def reject(session: Session, stage: Stage, condition: str, column: str | None, reason: str) -> int:
     """Reject the undecided rows ``s`` that meet a condition; ``reason`` is SQL text."""
     value = f"s.{quoted(column)}::text" if column and stage.has(column) else "null"
@@ -181,6 +167,12 @@ def settle_duplicates(session: Session, stage: Stage) -> None:
         )
         return
     columns = ", ".join(quoted(name) for name in key)
+    if not scalar(
+        session,
+        f"select count(*) from (select from {stage.name} where _verdict is null "
+        f"group by {columns} having count(*) > 1 limit 1) again",
+    ):
+        return
     told = " || ', ' || ".join(f"coalesce(s.{quoted(name)}::text, '')" for name in key)
     run(
         session,

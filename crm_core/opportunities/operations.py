@@ -146,6 +146,7 @@ def record_rows(session: Session, incoming: Incoming) -> None:
         f"where o.id = s.id and s._verdict is null and ({differs})",
     )
     run(session, f"update {table} set _verdict = 'unchanged' where _verdict is null")
+    run(session, f"analyze {table} (_verdict)")  # or the planner expects no row of any verdict
     sets = ", ".join(f"{name} = {new[name]}" for name in static)
     run(
         session,
@@ -220,6 +221,7 @@ def record_events(
         f"opportunity_events e where {same}) then 'unchanged' else 'inserted' end "
         "where s._verdict is null",
     )
+    run(session, f"analyze {events} (_verdict)")
     extra = [name for name in ("old_value", "user_id") if name in columns]
     shown = "".join(f", {name}" for name in extra)
     given = "".join(f", s.{name}" for name in extra)

@@ -120,7 +120,7 @@ def _staged(
     custom = sorted(name for name in given if name.startswith("x_"))
     mapping = _mapping(table, columns, custom)
     with tempfile.TemporaryDirectory(prefix="winward-records-") as folder:
-        scratch = Scratch(Path(folder), time_zone=company.time_zone, threads=1)
+        scratch = Scratch(Path(folder), time_zone=company.time_zone)
         try:
             scratch.load(table.name, _source(table.name, [*columns, *custom], rows), _silent)
             compiler = Compiler(
@@ -141,8 +141,11 @@ def _staged(
             staging.fill(
                 session,
                 stage,
-                scratch.batches(compiled.query, f"The reading of {table.name}"),
-                currency=company.currency,
+                staging.chunks(
+                    scratch.batches(compiled.query, f"The reading of {table.name}"),
+                    compiled.columns,
+                    currency=company.currency,
+                ),
                 progress=_silent,
             )
         finally:
