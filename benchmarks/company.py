@@ -24,7 +24,7 @@ SEED = 20_260_101
 UNTIL = dt.date(2026, 6, 30)
 AS_OF = dt.datetime(2026, 6, 30, tzinfo=dt.UTC)
 RECORDED_AT = dt.datetime(2026, 7, 1, tzinfo=dt.UTC)
-Size = Literal["small", "demo"]
+Size = Literal["small", "demo", "medium"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,9 @@ def files(folder: Path, *, size: Size) -> tuple[Path, dict[str, int]]:
     return target, dict(made.rows)
 
 
-def bring_in(engine: Engine, folder: Path) -> None:
-    """Import the files."""
-    import_path(
+def bring_in(engine: Engine, folder: Path) -> int:
+    """Import the files; return how many rows they had. None may have been rejected."""
+    report = import_path(
         engine,
         folder,
         mapping=None,
@@ -79,3 +79,6 @@ def bring_in(engine: Engine, folder: Path) -> None:
         rejected_folder=None,
         progress=None,
     )
+    counts = report.tables.values()
+    assert not any(count.rejected for count in counts), report.rejections[:3]
+    return sum(count.rows for count in counts)

@@ -6,18 +6,16 @@ import importlib
 import sys
 
 NAMES = {
-    "import": "rows per second of an import against COPY of the same rows",
-    "features": "a feature build against the same SQL in DuckDB",
-    "scores": "explained scores in a batch against bare LightGBM pred_contrib",
-    "asof": "the point-in-time join of features against DuckDB's ASOF JOIN",
-    "http": "one explained score over HTTP against mlflow models serve",
+    "import": ("import_rows.small", "an import of the small company against COPY"),
+    "import-mix": ("import_rows.mix", "100,000 rows of all tables against COPY and an upsert"),
+    "import-orders": ("import_rows.orders", "100,000 orders against COPY and an upsert"),
+    "rollback": ("import_rows.undo", "undoing 100,000 rows against the COPY of them"),
+    "features": ("feature_build.compare", "a feature build against the same SQL in DuckDB"),
+    "scores": ("batch_scores.compare", "explained scores in a batch against bare pred_contrib"),
+    "asof": ("asof_join.compare", "the point-in-time join of features against an ASOF JOIN"),
+    "http": ("http_score.compare", "one explained score over HTTP against mlflow models serve"),
 }
-MODULES = {
-    "import": "import_rows",
-    "features": "feature_build",
-    "scores": "batch_scores",
-    "asof": "asof_join",
-}
+"""Which function compares, and what it compares."""
 
 
 def main(arguments: list[str]) -> int:
@@ -25,12 +23,14 @@ def main(arguments: list[str]) -> int:
     chosen = arguments or list(NAMES)
     unknown = [name for name in chosen if name not in NAMES]
     if unknown:
-        known = "\n".join(f"  {name:<10}{what}" for name, what in NAMES.items())
+        known = "\n".join(f"  {name:<16}{what}" for name, (_, what) in NAMES.items())
         print(f"no benchmark named {', '.join(unknown)}; there are:\n{known}", file=sys.stderr)
         return 2
     for name in chosen:
-        module = importlib.import_module(f"benchmarks.{MODULES.get(name, f'{name}_score')}")
-        print("\n".join(module.compare().lines()), flush=True)
+        module, function = NAMES[name][0].split(".")
+        found = getattr(importlib.import_module(f"benchmarks.{module}"), function)()
+        for comparison in found if isinstance(found, list) else [found]:
+            print("\n".join(comparison.lines()), flush=True)
     return 0
 
 
