@@ -88,12 +88,16 @@ def values(
 
 
 def values_as_asked(
-    session: Session, wanted: Sequence[Metric], asked: Question
+    session: Session, wanted: Sequence[Metric], asked: Question, *, sums: Sums | None = None
 ) -> dict[str, MetricValue]:
-    """Return metrics of a question's whole scope; the parts of a ratio stand before it."""
-    simple = _simple(wanted)
-    sums = aggregates(session, asked, simple).get(None, {})
-    found = values_of(simple, sums, asked, unrecorded_facts(session, asked, simple))
+    """Return metrics of a question's whole scope; the parts of a ratio stand before it.
+
+    ``sums`` are those of the scope where they have been added up already.
+    """
+    own = simple(wanted)
+    if sums is None:
+        sums = aggregates(session, asked, own)
+    found = values_of(own, sums.get(None, {}), asked, unrecorded_facts(session, asked, own))
     for goal, against in _by_goal(wanted).items():
         standing = standings_of(session, asked, goal, grouping=None, forms=_forms(against))[None]
         found |= {item.id: from_standing(item, standing) for item in against}
@@ -145,18 +149,34 @@ def by_subject(
     that it and the units at the top sum to the whole. A quota is the subject's own.
     """
     chosen = resolve(session, metric_ids, as_of=as_of)
-    wanted = chosen.metrics
     asked = question(session, scope=scope, period=period, as_of=as_of, chosen=chosen)
-    simple = _simple(wanted)
-    sums: Sums = aggregates(session, asked, simple, grouping=grouping)
-    unrecorded = unrecorded_facts(session, asked, simple)
+    found = by_subject_as_asked(session, chosen.metrics, asked, grouping=grouping)
+    return {
+        subject: {metric_id: values[metric_id] for metric_id in metric_ids}
+        for subject, values in found.items()
+    }
+
+
+def by_subject_as_asked(
+    session: Session,
+    wanted: Sequence[Metric],
+    asked: Question,
+    *,
+    grouping: Grouping,
+    sums: Sums | None = None,
+) -> dict[str, dict[str, MetricValue]]:
+    """Return metrics by user or org unit, as :func:`by_subject`; ``sums`` as added up already."""
+    own = simple(wanted)
+    if sums is None:
+        sums = aggregates(session, asked, own, grouping=grouping)
+    unrecorded = unrecorded_facts(session, asked, own)
     by_goal = {
         goal: standings_of(session, asked, goal, grouping=grouping, forms=_forms(against))
         for goal, against in _by_goal(wanted).items()
     }
     result = {}
     for subject, name in _subjects([sums, *by_goal.values()], grouping):
-        found = values_of(simple, sums.get(subject, {}), asked, unrecorded)
+        found = values_of(own, sums.get(subject, {}), asked, unrecorded)
         for goal, against in _by_goal(wanted).items():
             standing = by_goal[goal].get(subject)
             found |= {
@@ -165,8 +185,7 @@ def by_subject(
                 else from_standing(item, standing)
                 for item in against
             }
-        found = with_quotients(wanted, found, currency=asked.currency)
-        result[name] = {metric_id: found[metric_id] for metric_id in metric_ids}
+        result[name] = with_quotients(wanted, found, currency=asked.currency)
     return result
 
 
@@ -244,7 +263,8 @@ def _subjects(
     return result
 
 
-def _simple(wanted: Collection[Metric]) -> list[Metric]:
+def simple(wanted: Collection[Metric]) -> list[Metric]:
+    """Return the metrics that are computed from their own rows."""
     return [item for item in wanted if item.goal is None and item.aggregation != "quotient"]
 
 

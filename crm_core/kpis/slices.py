@@ -87,11 +87,11 @@ def slices(
 
     Raises UnknownMetric, UnknownDimension and NotSliceable.
     """
-    dimensions = _dimensions(session, by)
+    dimensions = dimensions_named(session, by)
     chosen = resolve(session, [metric_id], as_of=as_of)
     _require_rows(chosen.metrics)
     asked = queries.question(session, scope=scope, period=period, as_of=as_of, chosen=chosen)
-    found = _cells(session, chosen.metrics, asked, dimensions)
+    found = cells_by_key(session, chosen.metrics, asked, dimensions)
     if len(found) > MOST_CELLS:
         raise NotSliceable(
             f"That makes {len(found)} cells, more than {MOST_CELLS}; slice by less or by one "
@@ -125,7 +125,7 @@ def slice_rows(
 
     Raises UnknownMetric, UnknownDimension and NotSliceable.
     """
-    dimensions = _dimensions(session, by)
+    dimensions = dimensions_named(session, by)
     if len(key) != len(dimensions):
         raise NotSliceable("A cell is named by one value per dimension.")
     chosen = resolve(session, [metric_id], as_of=as_of)
@@ -137,7 +137,8 @@ def slice_rows(
     )  # fmt: skip
 
 
-def _dimensions(session: Session, by: Sequence[str]) -> tuple[Attribute, ...]:
+def dimensions_named(session: Session, by: Sequence[str]) -> tuple[Attribute, ...]:
+    """Return one to three dimensions. Raises UnknownDimension and NotSliceable."""
     if not 0 < len(by) <= MOST_DIMENSIONS or len(set(by)) != len(by):
         raise NotSliceable(f"Slice by one to {MOST_DIMENSIONS} different dimensions.")
     return tuple(attributes.chosen(attributes.dimensions(session), by))
@@ -152,7 +153,7 @@ def _require_rows(metrics: Sequence[Metric]) -> None:
             )
 
 
-def _cells(
+def cells_by_key(
     session: Session, metrics: Sequence[Metric], asked: Question, dimensions: tuple[Attribute, ...]
 ) -> dict[Key, dict[str, MetricValue]]:
     """Return the metrics of each cell, by key, "none" last."""
