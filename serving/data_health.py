@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crm_core.database import transaction
-from crm_core.health import operations, queries
+from crm_core.health import operations, queries, telling
 from crm_core.health.catalogue import DIMENSIONS, Dimension
 from crm_core.health.operations import Cause
 from crm_core.health.queries import Checkup, MonthReport, Result
@@ -40,7 +40,9 @@ def check(engine: Engine, *, now: dt.datetime, cause: Cause) -> Checkup:
     with transaction(engine) as session:
         operations.run(session, as_of=now, ran_at=now, cause=cause)
         found = queries.newest(session, as_of=now, examples=True)
-    assert found is not None
+        assert found is not None
+        if cause == "nightly":
+            telling.tell(session, found)
     return found
 
 

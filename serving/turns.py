@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from crm_core.database import transaction
-from crm_core.processes import approvals, assignment, operations, tasks, watching
+from crm_core.processes import approvals, assignment, operations, pace, tasks, watching
 from crm_core.processes import webhooks as kept
 from crm_core.processes.draining import drain
 from serving import webhooks
@@ -50,9 +50,11 @@ def take_turn(engine: Engine, *, now: dt.datetime) -> Turn:
 
 
 def watch(engine: Engine, *, now: dt.datetime) -> int:
-    """Tell owners which deals slipped or stalled, once a company day."""
+    """Tell owners which deals slipped or stalled, once a company day; who is off pace, weekly."""
     with transaction(engine) as session:
-        return watching.watch(session, now=now)
+        told = watching.watch(session, now=now)
+    with transaction(engine) as session:
+        return told + pace.watch(session, now=now)
 
 
 def deliver(

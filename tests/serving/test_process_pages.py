@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from crm_core.database import transaction
 from crm_core.leads.models import Lead
 from crm_core.people.models import User
+from crm_core.processes import alerts
 from crm_core.processes.models import AssignmentCapacity, AssignmentPolicy, Rule, WebhookEndpoint
 from crm_core.processes.rules import RuleView
 from serving.web import rule_form
@@ -268,3 +269,31 @@ class TestWebhooks:
         assert answer.status_code == 422
         assert "https://" in answer.text
         assert count(engine, WebhookEndpoint) == 0
+
+
+class TestAlerts:
+    @pytest.mark.parametrize(
+        ("lang", "said"),
+        [
+            ("en", ["2 rules of data health fail, 1 of them critical", "An order", "72%",
+                    "1 person of your team is off pace for 2026-Q2", "told below 80%"]),
+            ("zh", ["2 条数据健康规则不合格", "其中 1 条为关键规则", "订单", "72%",
+                    "低于 80% 时提醒"]),
+        ],
+    )  # fmt: skip
+    def test_say_what_fails_and_who_is_off_pace(self, signed_in, engine, lang, said):
+        pace = {"period": "2026-Q2", "below": "0.8"}
+        told = {
+            "data_health": {"count": 2, "critical": 1, "rules": [["订单", "An order"]]},
+            "off_pace": {**pace, "pace": "0.718"},
+            "off_pace team": {**pace, "count": 1,
+                              "people": [{"id": "rep", "name": "Rep", "pace": "0.718"}]},
+        }  # fmt: skip
+        with transaction(engine) as session:
+            for key, words in told.items():
+                alerts.raise_alert(session, user_id="manager", kind=key.split()[0], words=words,
+                                   dedupe_key=key, now=NOON)  # fmt: skip
+        page = signed_in("manager").get(f"/alerts?lang={lang}", headers=HTML)
+        assert page.status_code == 200
+        for sentence in said:
+            assert sentence in html.unescape(page.text), sentence
