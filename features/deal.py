@@ -189,18 +189,33 @@ def money(history: History, pairs: Pairs) -> Columns:
 
 
 def _exchange_rate(history: History, pairs: Pairs) -> Floats:
-    """Return units of the company's currency per unit of the deal's, NaN without a rate."""
+    """Return units of the company's currency per unit of the deal's, NaN without a rate.
+
+    The rate in force by then as it was known then: a later correction of it changes nothing.
+    """
     home = history.facts.calendar.currency
     currency = history.deals["currency"].to_numpy(object)[pairs.deal]
     rate = np.where(currency == home, 1.0, np.nan)
-    table = history.facts.fx_rates.sort_values("valid_at", kind="stable")
+    table = history.facts.fx_rates
     for foreign in pd.unique(currency[currency != home]):
         for base, quote, power in ((foreign, home, 1.0), (home, foreign, -1.0)):
             use = table[(table["base"] == base) & (table["quote"] == quote)]
-            last = np.searchsorted(use["valid_at"].to_numpy(), pairs.at, side="right") - 1
-            found = take(use["rate"].to_numpy(np.float64) ** power, last)
+            known, row = _in_force(use["valid_at"].to_numpy(), use["recorded_at"].to_numpy())
+            last = np.searchsorted(known, pairs.at, side="right") - 1
+            found = take(use["rate"].to_numpy(np.float64)[row] ** power, last)
             rate = np.where((currency == foreign) & np.isnan(rate), found, rate)
     return rate
+
+
+def _in_force(valid: Ints, recorded: Ints) -> tuple[Ints, Ints]:
+    """Return the instants at which a rate became known, and which row counts from each on.
+
+    The one valid the latest; of the same day, the one recorded the latest.
+    """
+    best = np.lexsort((recorded, valid))
+    known = np.maximum(valid, recorded)[best]
+    order = np.argsort(known, kind="stable")
+    return known[order], best[np.maximum.accumulate(order)]
 
 
 def _usual_amount(history: History, pairs: Pairs, line: Timeline, amount: Floats) -> Floats:

@@ -47,8 +47,8 @@ class Facts:
     the first of an account is its whole first state). ``orders``: id,
     account_id, ordered_at, recorded_at, status. ``users``: id, hired_at. ``products``: id,
     family. ``stages``: pipeline, stage, position, kind. ``fx_rates``: base, quote, valid_at,
-    rate. ``custom_fields``: table_name, name, kind, label_en, label_zh of the company's own
-    fields of deals and accounts.
+    recorded_at, rate. ``custom_fields``: table_name, name, kind, label_en, label_zh of the
+    company's own fields of deals and accounts.
     """
 
     calendar: Calendar

@@ -75,13 +75,13 @@ from users
 select id, family from products
 
 -- table: fx_rates
-select distinct on (base, quote, valid_from) base, quote,
+select base, quote,
        (extract(epoch from valid_from::timestamp at time zone %(zone)s) * 1000000)::bigint
            as valid_at,
+       (extract(epoch from recorded_at) * 1000000)::bigint as recorded_at,
        rate::float8 as rate
 from fx_rates
 where recorded_at <= %(as_of)s
-order by base, quote, valid_from, recorded_at desc
 
 -- table: custom_fields
 select f.table_name, f.name, coalesce(v.kind, f.kind) as kind, v.label_en, v.label_zh

@@ -27,7 +27,7 @@ _COLUMNS = {
     "users": "id hired_at",
     "products": "id family",
     "stages": "pipeline stage position kind",
-    "fx_rates": "base quote valid_at rate",
+    "fx_rates": "base quote valid_at recorded_at rate",
     "custom_fields": "table_name name kind label_en label_zh",
     "account_changes": "account_id occurred_at recorded_at sequence changes",
 }  # fmt: skip
@@ -87,7 +87,21 @@ def a_history(seed: int, *, deals: int = 8, days: int = 60) -> Facts:
     sequence = iter(range(10**6))
     for number in range(deals):
         _a_deal(tables, f"d{number}", random, moment, late, sequence, users, accounts)
+    tables["fx_rates"] = _some_rates(seed, days)
     return facts(**tables)
+
+
+def _some_rates(seed: int, days: int) -> list[dict]:
+    """Rates of the dollar, announced ahead, late, and corrected."""
+    random = np.random.default_rng(seed + 1)
+    found = []
+    for day in range(-10, days, 7):
+        valid = START + day * DAY
+        for recorded in (valid - 2 * DAY, valid + int(random.integers(1, 20)) * DAY):
+            if random.random() < 0.7:
+                found.append({"base": "USD", "quote": "EUR", "valid_at": valid,
+                              "recorded_at": recorded, "rate": 0.5 + random.random()})  # fmt: skip
+    return found
 
 
 def _a_change(tables, account, number, random, moment, late) -> None:
@@ -117,7 +131,8 @@ def _a_deal(tables, deal, random, moment, late, sequence, users, accounts) -> No
         {
             "id": deal, "account_id": random.choice([*accounts, None]), "pipeline": "default",
             "created_at": created, "recorded_at": late(created),
-            "source": random.choice(["web", "fair", None]), "currency": "EUR", "history": "full",
+            "source": random.choice(["web", "fair", None]), "history": "full",
+            "currency": "USD" if deal.endswith(("1", "4")) else "EUR",
         }
     )  # fmt: skip
 
@@ -188,6 +203,7 @@ def known_at(given: Facts, moment: int) -> Facts:
         activities=kept(given.activities, "occurred_at", "recorded_at"),
         opportunity_contacts=kept(given.opportunity_contacts, "added_at"),
         orders=kept(given.orders, "ordered_at", "recorded_at"),
+        fx_rates=kept(given.fx_rates, "recorded_at"),
     )
 
 

@@ -225,10 +225,36 @@ def test_amounts_in_another_currency_wait_for_a_rate():
     given = facts(
         opportunities=[a_deal("d", currency="USD")],
         events=[change("d", "stage", "Qualify", 0), change("d", "amount", "200", 0)],
-        fx_rates=[{"base": "EUR", "quote": "USD", "valid_at": START + 5 * DAY, "rate": 2.0}],
+        fx_rates=[a_rate(5, -100, 2.0)],
     )
     assert math.isnan(row(given, "d", 4)["amount_log"])
     assert row(given, "d", 6)["amount_log"] == pytest.approx(math.log1p(200 / 2))
+
+
+def a_rate(valid, recorded, rate):
+    return {"base": "EUR", "quote": "USD", "valid_at": START + valid * DAY,
+            "recorded_at": START + recorded * DAY, "rate": rate}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("day", "rate"),
+    [
+        (5, 2.0),  # the first rate, known ahead of its day
+        (11, 2.0),  # the rate of day 10 is recorded on day 12 only
+        (12, 4.0),
+        (19, 4.0),  # a late correction of day 5 is no news: day 10 is in force
+        (21, 8.0),  # the correction of day 10, recorded on day 20
+        (31, 16.0),  # a rate announced on day 1 counts from its day on
+    ],
+)
+def test_an_amount_is_converted_at_the_rate_as_it_was_known_then(day, rate):
+    given = facts(
+        opportunities=[a_deal("d", currency="USD")],
+        events=[change("d", "stage", "Qualify", 0), change("d", "amount", "200", 0)],
+        fx_rates=[a_rate(30, 1, 16.0), a_rate(10, 20, 8.0), a_rate(5, 18, 9.0),
+                  a_rate(10, 12, 4.0), a_rate(5, -3, 2.0)],
+    )  # fmt: skip
+    assert row(given, "d", day)["amount_log"] == pytest.approx(math.log1p(200 / rate))
 
 
 def test_the_story_begins_in_berlin():
