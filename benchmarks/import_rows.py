@@ -126,10 +126,13 @@ def a_part(whole: Path, folder: Path, *, share: float) -> Path:
         "opportunity_events": f"opportunity_id in {deals}",
     }
     for path in sorted(whole.glob("*.csv")):
+        shown = "*"
+        if path.stem == "accounts":
+            shown = f"* replace (case when parent_id in {kept} then parent_id end as parent_id)"
         has_account = "account_id" in path.open().readline().split(",")
         rule = rules.get(path.stem) or (f"account_id in {kept}" if has_account else "true")
         connection.execute(
-            f"copy (select * from {read(path.stem)} where {rule}) to '{folder / path.name}'"
+            f"copy (select {shown} from {read(path.stem)} where {rule}) to '{folder / path.name}'"
         )
     connection.close()
     return folder
