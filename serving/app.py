@@ -18,6 +18,7 @@ from serving.api import (
     data_health,
     exports,
     goals,
+    forecasts,
     health,
     imports,
     jobs,
@@ -42,6 +43,7 @@ from serving.web import deals, entrance, pages
 from serving.web import goals as goal_pages
 from serving.web import imports as import_pages
 from serving.web import jobs as job_pages
+from serving.web import forecasts as forecast_pages
 from serving.web import kpis as kpi_pages
 from serving.web import numbers as number_pages
 from serving.web import oversight as oversight_pages
@@ -74,6 +76,7 @@ ROUTERS = (
     deals.router,
     account_pages.router,
     kpi_pages.router,
+    forecasts.router,
     goal_pages.router,
     number_pages.router,
     health_pages.router,
@@ -81,6 +84,7 @@ ROUTERS = (
     import_pages.router,
     oversight_pages.router,
     process_pages.router,
+    forecast_pages.router,
     rule_pages.router,
     policy_pages.router,
     webhook_pages.router,

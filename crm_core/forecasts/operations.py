@@ -6,7 +6,7 @@ Nothing is overwritten: an amount that is set again or taken back is one more ro
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, get_args
+from typing import Any
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
@@ -15,7 +15,7 @@ from crm_core.audit import operations as audit
 from crm_core.errors import Conflict, Invalid, NotAllowed
 from crm_core.forecasts import cadence, queries
 from crm_core.forecasts.arithmetic import Cell
-from crm_core.forecasts.catalogue import ADJUSTABLE, COLUMNS, PICKABLE, RollUp, summed
+from crm_core.forecasts.catalogue import ADJUSTABLE, COLUMNS, PICKABLE, ROLL_UPS, RollUp, summed
 from crm_core.forecasts.hierarchy import Tree
 from crm_core.forecasts.judgement import Submission, cadence_at, submissions
 from crm_core.forecasts.models import (
@@ -34,6 +34,8 @@ from crm_core.people.queries import Viewer, Visibility
 from crm_core.periods import Period
 
 LONGEST_NOTE = 500
+PICKERS = frozenset({"rep", "manager", "leader", "sales_ops", "admin"})
+"""Roles that may edit deals, and so their category."""
 _TABLE = "forecasts"
 
 
@@ -200,15 +202,7 @@ def submit(
     if not whole.is_placed(viewer.id):
         raise NobodysForecast("You stand in nobody's roll-up; ask sales operations for a place.")
     _lock(session, viewer.id)
-    asker = Asker(viewer.id, may)
-    frozen: dict[tuple[RollUp, str], Cell] = {}
-    currency = ""
-    for method in get_args(RollUp):
-        board = queries.board_of(
-            session, subject=viewer.id, period=period, method=method, asker=asker, as_of=now
-        )
-        currency = board.currency
-        frozen |= {(method, column): board.cells[column] for column in COLUMNS[method]}
+    frozen, currency = _frozen(session, Asker(viewer.id, may), period=period, now=now)
     number = session.scalar(
         insert(ForecastSubmission)
         .values(
@@ -219,18 +213,15 @@ def submit(
         )
         .returning(ForecastSubmission.id)
     )  # fmt: skip
-    assert number is not None
-    session.execute(
-        insert(ForecastSubmissionItem),
-        [
-            {
-                "submission_id": number, "roll_up": method, "category": column,
-                "raw_minor": cell.raw, "without_owner_minor": cell.without_owner,
-                "amount_minor": cell.owner_view, "deals": cell.deals.deals,
-            }
-            for (method, column), cell in frozen.items()
-        ],
-    )  # fmt: skip
+    items = [
+        {
+            "submission_id": number, "roll_up": method, "category": column,
+            "raw_minor": cell.raw, "without_owner_minor": cell.without_owner,
+            "amount_minor": cell.owner_view, "deals": cell.deals.deals,
+        }
+        for (method, column), cell in frozen.items()
+    ]  # fmt: skip
+    session.execute(insert(ForecastSubmissionItem), items)
     audit.record_here(
         session, action="submit", table="forecast_submissions", record_id=str(number),
         changes={"commit": (None, frozen["cumulative", "commit"].owner_view)},
@@ -238,6 +229,21 @@ def submit(
     return submissions(
         session, authors=frozenset({viewer.id}), period=period, seen=may, as_of=now, limit=1
     )[0]
+
+
+def _frozen(
+    session: Session, author: Asker, *, period: Period, now: dt.datetime
+) -> tuple[dict[tuple[RollUp, str], Cell], str]:
+    """Return every column of the author's own forecast, and the currency."""
+    found: dict[tuple[RollUp, str], Cell] = {}
+    currency = ""
+    for method in ROLL_UPS:
+        board = queries.board_of(
+            session, subject=author.id, period=period, method=method, asker=author, as_of=now
+        )
+        currency = board.currency
+        found |= {(method, column): board.cells[column] for column in COLUMNS[method]}
+    return found, currency
 
 
 def _deadline(

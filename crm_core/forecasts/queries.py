@@ -23,6 +23,7 @@ from crm_core.forecasts.catalogue import Category, RollUp, summed
 from crm_core.forecasts.hierarchy import Tree
 from crm_core.forecasts.judgement import adjustments
 from crm_core.forecasts.positions import Moment, deals, due_in, of_people, owned_by
+from crm_core.money import Money
 from crm_core.people.models import OrgUnit
 from crm_core.people.queries import Visibility, company, everybody
 from crm_core.periods import FiscalCalendar, Period
@@ -75,6 +76,10 @@ class Board:
     unplaced: tuple[Line, ...]
     unowned: Mapping[str, Sum]
     members: int
+
+    def money(self, minor: int) -> Money:
+        """Return an amount in minor units as money of the company's currency."""
+        return Money(minor, self.currency)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,15 @@ class Entry:
 ENTRIES: tuple[Entry, ...] = (
     Entry("/deals", _("Deals"), ("/deals",)),
     Entry("/accounts", _("Customers"), ("/accounts", "/customers")),
-    Entry("/numbers", _("Numbers"), ("/numbers", "/kpis")),
-    Entry("/goals", _("Goals"), ("/goals",)),
+    Entry("/numbers", _("Numbers"), ("/numbers", "/kpis", "/metrics")),
+    Entry("/forecast", _("Forecast"), ("/forecast",)),
+    Entry("/goals", _("Goals"), ("/goals", "/leaderboards")),
+    Entry(
+        "/company",
+        _("Company"),
+        ("/company",),
+        ("manager", "leader", "sales_ops", "finance", "data_scientist", "admin"),
+    ),
     Entry("/tasks", _("Tasks"), ("/tasks",)),
     Entry("/alerts", _("Alerts"), ("/alerts",), is_counted=True),
     Entry("/imports", _("Imports"), ("/imports",), ("admin", "sales_ops")),

@@ -103,8 +103,26 @@ ABOUT_RECORDS = {
     ("PUT", "/api/v1/custom-fields/{table}/{name}"),
 }  # fmt: skip
 """Walked table by table in test_records_api.py."""
+ABOUT_FORECASTS = {
+    ("GET", "/forecast"),
+    ("GET", "/forecast/deals"),
+    ("POST", "/forecast/adjustments"),
+    ("POST", "/forecast/submissions"),
+    ("POST", "/forecast/deals/{opportunity_id}/category"),
+    ("GET", "/api/v1/forecasts"),
+    ("GET", "/api/v1/forecasts/deals"),
+    ("GET", "/api/v1/forecasts/bridge"),
+    ("GET", "/api/v1/forecasts/history"),
+    ("GET", "/api/v1/forecasts/snapshots"),
+    ("POST", "/api/v1/forecasts/adjustments"),
+    ("POST", "/api/v1/forecasts/submissions"),
+    ("PUT", "/api/v1/forecasts/deals/{opportunity_id:path}/category"),
+    ("PUT", "/api/v1/forecasts/cadence"),
+}
+"""Walked in test_forecasts.py."""
 MATRIX = (
     ABOUT_RECORDS
+    | ABOUT_FORECASTS
     | ABOUT_IMPORTS
     | ABOUT_CUSTOMERS
     | ABOUT_JOBS

@@ -1,0 +1,377 @@
+"""The forecast as pages and the API show it: the roll-up, its bridge, calls and their deadlines.
+
+Nothing is computed here. Credit follows who owned a deal when it closed, so the whole company's
+facts are read; what leaves is what the viewer may see, which the queries decide by person.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy.orm import Session
+
+from crm_core.database import company_wide
+from crm_core.forecasts import bridges, cadence, frozen, judgement, operations, queries
+from crm_core.forecasts.arithmetic import Cell
+from crm_core.forecasts.bridges import Bridge
+from crm_core.forecasts.cadence import Standing
+from crm_core.forecasts.catalogue import RollUp
+from crm_core.forecasts.judgement import Set, Submission
+from crm_core.forecasts.queries import Asker, Board, Deal
+from crm_core.money import Money, from_major
+from crm_core.people import queries as people
+from crm_core.people.queries import LEADS_PEOPLE, Viewer, Visibility
+from crm_core.periods import Period
+from crm_core.quotas.queries import SubjectTarget, targets
+
+COMPANY = "*"
+"""Names the whole company where a subject is asked for."""
+
+WEEK = dt.timedelta(days=7)
+_NEAR = dt.timedelta(days=2)
+_REASON = "a forecast counts a won deal for who owned it then; the queries decide who may see whom"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """How somebody stands with their forecast: the last call, its deadline, whether it is stale."""
+
+    last: Submission | None
+    standing: Standing
+    is_stale: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForecastPage:
+    """A subject's forecast of a period, as one viewer may see it.
+
+    ``quotas`` by person, and None for the subject; a subject without one of their own has the
+    sum of those below. ``bridge`` leads from about a week ago. ``adjustable`` are the people
+    whose cells the viewer may set.
+    """
+
+    board: Board
+    before: Period
+    after: Period
+    quotas: Mapping[str | None, Money]
+    people: Mapping[str, Person]
+    history: tuple[Set, ...]
+    submissions: tuple[Submission, ...]
+    names: Mapping[str, str]
+    bridge: Bridge
+    adjustable: tuple[tuple[str, str], ...]
+    may_submit: bool
+    is_over: bool
+
+    def quota(self, subject: str | None) -> Money | None:
+        """Return a person's quota, None for who has none."""
+        return self.quotas.get(subject)
+
+
+@contextmanager
+def _counted(session: Session) -> Iterator[None]:
+    with company_wide(session, reason=_REASON):
+        yield
+
+
+def subject_of(viewer: Viewer, subject: str | None) -> str | None:
+    """Return whom a request is about: by default the viewer, or all for who sells nothing."""
+    if subject is None:
+        return viewer.id if viewer.role in {"rep", *LEADS_PEOPLE} else None
+    return None if subject == COMPANY else subject
+
+
+def board(
+    session: Session,
+    *,
+    viewer: Viewer,
+    may: Visibility,
+    subject: str | None,
+    period: Period,
+    method: RollUp,
+    as_of: dt.datetime,
+) -> Board:
+    """Return a roll-up. Raises NoSuchForecast."""
+    with _counted(session):
+        return queries.board_of(
+            session, subject=subject, period=period, method=method, asker=Asker(viewer.id, may),
+            as_of=as_of,
+        )  # fmt: skip
+
+
+def deals_behind(
+    session: Session,
+    *,
+    viewer: Viewer,
+    may: Visibility,
+    subject: str | None,
+    period: Period,
+    method: RollUp,
+    category: str,
+    as_of: dt.datetime,
+    only_own: bool = False,
+    limit: int = 200,
+    offset: int = 0,
+) -> tuple[Deal, ...]:
+    """Return the deals behind a cell. Raises UnknownColumn and NoSuchForecast."""
+    with _counted(session):
+        return queries.deals_behind(
+            session, subject=subject, period=period, category=category, method=method,
+            asker=Asker(viewer.id, may), as_of=as_of, only_own=only_own, limit=limit,
+            offset=offset,
+        )  # fmt: skip
+
+
+def bridge(
+    session: Session,
+    *,
+    viewer: Viewer,
+    may: Visibility,
+    subject: str | None,
+    period: Period,
+    method: RollUp,
+    category: str,
+    earlier: dt.datetime,
+    later: dt.datetime,
+    adjusted: bool,
+) -> Bridge:
+    """Return why a cell changed. Raises NotInOrder, UnknownColumn and NoSuchForecast."""
+    with _counted(session):
+        return bridges.bridge(
+            session, subject=subject, period=period, earlier=earlier, later=later,
+            asker=Asker(viewer.id, may), category=category, method=method, adjusted=adjusted,
+        )  # fmt: skip
+
+
+def bridge_since(
+    session: Session,
+    *,
+    viewer: Viewer,
+    may: Visibility,
+    subject: str | None,
+    period: Period,
+    method: RollUp,
+    category: str,
+    since: dt.datetime | None,
+    later: dt.datetime,
+    adjusted: bool,
+) -> Bridge:
+    """Return why a cell changed since a time, by default since about a week before."""
+    return bridge(
+        session, viewer=viewer, may=may, subject=subject, period=period, method=method,
+        category=category, later=later, adjusted=adjusted,
+        earlier=week_ago(session, now=later) if since is None else since,
+    )  # fmt: skip
+
+
+def history(
+    session: Session,
+    *,
+    viewer: Viewer,
+    may: Visibility,
+    subject: str | None,
+    period: Period,
+    as_of: dt.datetime,
+) -> tuple[tuple[Submission, ...], tuple[Set, ...]]:
+    """Return the calls and amounts set of a subject and everybody below. Raises NoSuchForecast."""
+    moment = queries.moment(session, as_of=as_of)
+    whole = queries.tree(session, day=queries.place_day(moment, period))
+    owners = queries.entitled(whole, subject, Asker(viewer.id, may))
+    ids = frozenset(whole.members) if owners is None else owners
+    calls = judgement.submissions(session, authors=ids, period=period, seen=may, as_of=as_of)
+    return calls, judgement.history(session, subjects=ids, period=period, seen=may, as_of=as_of)
+
+
+def snapshots(session: Session, *, until: dt.datetime) -> tuple[frozen.Snapshot, ...]:
+    """Return the snapshots taken by a time, newest first."""
+    return frozen.snapshots(session, until=until)
+
+
+def week_ago(session: Session, *, now: dt.datetime) -> dt.datetime:
+    """Return the time of the snapshot nearest to a week ago, or that very time without one."""
+    taken = [each.taken_at for each in frozen.snapshots(session, until=now, limit=15)]
+    wanted = now - WEEK
+    nearest = min(taken, key=lambda at: abs(at - wanted), default=wanted)
+    return nearest if abs(nearest - wanted) <= _NEAR else wanted
+
+
+def forecast_page(
+    session: Session,
+    *,
+    viewer: Viewer,
+    may: Visibility,
+    subject: str | None,
+    period: Period,
+    method: RollUp,
+    category: str,
+    now: dt.datetime,
+) -> ForecastPage:
+    """Return everything a forecast's page shows, by a fixed number of statements."""
+    asked = {"viewer": viewer, "may": may, "subject": subject, "period": period, "method": method}
+    found = board(session, **asked, as_of=now)  # type: ignore[arg-type]
+    why = bridge(
+        session, **asked, category=category, earlier=week_ago(session, now=now), later=now,  # type: ignore[arg-type]
+        adjusted=True,
+    )  # fmt: skip
+    moment = queries.moment(session, as_of=now)
+    ids = frozenset(
+        {line.subject_id for line in (*found.lines, *found.unplaced)}
+        | ({subject} if subject is not None else set())
+    )
+    calls = judgement.submissions(session, authors=ids, period=period, seen=may, as_of=now)
+    history = judgement.history(session, subjects=ids, period=period, seen=may, as_of=now)
+    due = cadence.deadlines(
+        judgement.cadence_at(session, as_of=now), calendar=moment.calendar, period=period
+    )
+    cells = {line.subject_id: line.cells for line in (*found.lines, *found.unplaced)}
+    if subject is not None:
+        cells[subject] = found.cells
+    is_over = moment.day >= period.end
+    return ForecastPage(
+        board=found,
+        before=moment.calendar.quarter_of(period.start - dt.timedelta(days=1)),
+        after=moment.calendar.quarter_of(period.end),
+        quotas=_quotas(session, found, may=may, as_of=now),
+        people={each: _person(each, calls, due, cells[each], method, now) for each in sorted(ids)},
+        history=history,
+        submissions=calls,
+        names=people.names(session, ids | {line.author_id for line in history} | {viewer.id}),
+        bridge=why,
+        adjustable=() if is_over else _adjustable(found, viewer),
+        may_submit=subject == viewer.id and not is_over and bool(found.superior_id or found.lines),
+        is_over=is_over,
+    )
+
+
+def _person(
+    subject: str,
+    calls: tuple[Submission, ...],
+    due: list[dt.datetime],
+    cells: Mapping[str, Cell],
+    method: RollUp,
+    now: dt.datetime,
+) -> Person:
+    mine = [call for call in calls if call.author_id == subject]
+    last = mine[0] if mine else None
+    changed = last is not None and any(
+        last.items[method, column].amount != cell.owner_view
+        for column, cell in cells.items()
+        if (method, column) in last.items
+    )
+    standing = cadence.standing(
+        due, submitted=[(call.recorded_at, call.due_at) for call in mine], now=now
+    )
+    return Person(last=last, standing=standing, is_stale=changed)
+
+
+def _adjustable(found: Board, viewer: Viewer) -> tuple[tuple[str, str], ...]:
+    """Return whose cells the viewer may set here: their own and their direct reports'."""
+    if found.subject_id == viewer.id:
+        lines = tuple((line.subject_id, line.name) for line in found.lines)
+        return ((viewer.id, found.name), *lines)
+    if found.subject_id is not None and found.superior_id == viewer.id:
+        return ((found.subject_id, found.name),)
+    return ()
+
+
+def _quotas(
+    session: Session, found: Board, *, may: Visibility, as_of: dt.datetime
+) -> dict[str | None, Money]:
+    """Return the quotas of the subject and of the people directly below, as far as there are."""
+    own = targets(
+        session, subject_kind="user", metric="bookings", scope=may, period=found.period,
+        currency=found.currency, as_of=as_of,
+    )  # fmt: skip
+    below = {line.subject_id: _quota(line.subject_id, own) for line in found.lines}
+    known: dict[str | None, Money] = {k: v for k, v in below.items() if v is not None}
+    whole = own[found.subject_id].target.amount if found.subject_id in own else None
+    if whole is None and known:
+        whole = Money(sum(each.minor for each in known.values()), found.currency)
+    if whole is not None:
+        known[found.subject_id] = whole
+        known[None] = whole
+    return known
+
+
+def _quota(subject: str, own: Mapping[str, SubjectTarget]) -> Money | None:
+    """Return a person's own quota, else the sum of the quotas of who reports to them."""
+    if subject in own:
+        return own[subject].target.amount
+    below = [held.target.amount for held in own.values() if held.manager_id == subject]
+    if not below:
+        return None
+    return Money(sum(part.minor for part in below), below[0].currency)
+
+
+def adjust(
+    session: Session,
+    *,
+    viewer: Viewer,
+    may: Visibility,
+    subject: str,
+    period: Period,
+    method: RollUp,
+    category: str,
+    amount: Money | None,
+    note: str,
+    now: dt.datetime,
+    seen_minor: int | None = None,
+) -> int:
+    """Set or take back an amount; see :func:`operations.adjust`."""
+    with _counted(session):
+        return operations.adjust(
+            session, viewer=viewer, may=may, subject=subject, period=period, method=method,
+            category=category, amount=amount, note=note, now=now, seen_minor=seen_minor,
+        )  # fmt: skip
+
+
+def adjust_as_seen(
+    session: Session,
+    *,
+    viewer: Viewer,
+    may: Visibility,
+    subject: str,
+    period: Period,
+    method: RollUp,
+    category: str,
+    amount: Decimal | None,
+    note: str,
+    now: dt.datetime,
+    looked_at: dt.datetime,
+) -> int:
+    """Set or take back an amount unless what stands below it is no longer what was looked at.
+
+    ``amount`` in major units of the company's currency.
+    """
+    seen = None
+    if looked_at < now:
+        then = board(
+            session, viewer=viewer, may=may, subject=subject, period=period, method=method,
+            as_of=looked_at,
+        ).cells.get(category)  # fmt: skip
+        if then is not None:
+            seen = then.without_owner if subject == viewer.id else then.owner_view
+    currency = people.company(session).currency
+    return adjust(
+        session, viewer=viewer, may=may, subject=subject, period=period, method=method,
+        category=category, amount=None if amount is None else from_major(amount, currency),
+        note=note, now=now, seen_minor=seen,
+    )  # fmt: skip
+
+
+def submit(
+    session: Session,
+    *,
+    viewer: Viewer,
+    may: Visibility,
+    period: Period,
+    note: str | None,
+    now: dt.datetime,
+) -> Submission:
+    """Freeze the viewer's own forecast; see :func:`operations.submit`."""
+    with _counted(session):
+        return operations.submit(session, viewer=viewer, may=may, period=period, note=note, now=now)
