@@ -13,6 +13,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from training.leaf_tables import ROWS_WORTH_TABLES, tables_of
 from training.trees import Trees
 
 Array = NDArray[np.float64]
@@ -171,6 +172,10 @@ class TreePart:
         """Return each feature's SHAP value per row, and the expected margin."""
         if len(X) == 0:
             return np.zeros(X.shape), 0.0
+        if len(X) >= ROWS_WORTH_TABLES:
+            tables = tables_of(self.text, width=self.booster.width)
+            if tables is not None:
+                return tables.contributions(X), tables.base
         found = self.booster.contributions(X)
         return found[:, :-1], float(found[0, -1])
 
