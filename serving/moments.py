@@ -21,7 +21,8 @@ def read_moment(
     """Return the instant that a text names, in UTC; ``name`` is what it was given as.
 
     A bare date is 00:00 of that day in the company's time zone, a time without an offset is read
-    there too (EXCHANGE: times). A number is refused: whether it counts seconds, days or years
+    there too (EXCHANGE: times); of one that the clock there shows twice it is the later, as a
+    file's times are read. A number is refused: whether it counts seconds, days or years
     would be a guess. A time ahead of ``now`` is refused: what will be recorded until then is not
     known, so features such as days of silence would be wrong, not merely early. Raises NotATime.
     """
@@ -31,7 +32,8 @@ def read_moment(
         else:
             instant = dt.datetime.fromisoformat(text.strip())
         if instant.tzinfo is None:
-            instant = instant.replace(tzinfo=calendar.time_zone)
+            there = instant.replace(tzinfo=calendar.time_zone)
+            instant = max(there.replace(fold=fold).astimezone(dt.UTC) for fold in (0, 1))
         instant = instant.astimezone(dt.UTC)
     except (ValueError, OverflowError) as error:
         # in a link, a plus sign that is not encoded arrives as a space

@@ -170,7 +170,6 @@ def overview(
     contacts = _contacts(session, account_id)
     open_tickets, tickets = _tickets(session, account_id) if sees["tickets"] else (0, ())
     subscriptions = _subscriptions(session, account_id, today) if sees["subscriptions"] else ()
-    running = [each.monthly for each in subscriptions if each.is_running]
     return Overview(
         customer=customer,
         sums=Sums(
@@ -180,7 +179,7 @@ def overview(
             ordered=_order_sums(session, orders),
             invoiced=_sums(session, Invoice, account_id) if sees["invoices"] else (),
             paid=_sums(session, Payment, account_id) if sees["payments"] else (),
-            monthly=_by_currency((each.currency, each.minor) for each in running),
+            monthly=_monthly(session, account_id, today) if sees["subscriptions"] else (),
         ),
         contacts=contacts[1],
         deals=_deals(session, account_id, visibility),
@@ -361,6 +360,18 @@ def _sums(session: Session, table: type[Invoice | Payment], account_id: str) -> 
         .where(table.account_id == account_id)
         .group_by(table.currency)
     )
+    return _by_currency(rows)
+
+
+def _monthly(session: Session, account_id: str, today: dt.date) -> tuple[Money, ...]:
+    rows = session.execute(
+        select(Subscription.currency, func.sum(Subscription.monthly_amount_minor))
+        .where(
+            Subscription.account_id == account_id, Subscription.started_on <= today,
+            or_(Subscription.ended_on.is_(None), Subscription.ended_on > today),
+        )
+        .group_by(Subscription.currency)
+    )  # fmt: skip
     return _by_currency(rows)
 
 

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from crm_core.kpis import queries
 from crm_core.money import from_major, minor_digits
-from crm_core.orders.models import FxRate, Invoice
+from crm_core.orders.models import FxRate, Invoice, Subscription
 from crm_core.people.queries import Visibility, calendar
+from crm_core.processes.models import Alert
+from crm_core.processes.watching import watch
 from crm_core.quotas.models import Quota
 from serving.kpi_file import kpi_table
 from tests.complaints.conftest import NOON, predicted
@@ -270,6 +272,34 @@ amounts = st.lists(
 
 
 class TestTotals:
+    def test_of_running_contracts_are_over_all_of_them_not_the_shown_ones(self, firm):
+        """As SuiteCRM#6427: a sum over what a page holds is not the sum."""
+        firm.opens()
+        with firm.facts() as session:
+            session.add_all(
+                Subscription(id=f"s{number:03}", account_id="acme", started_on=dt.date(2026, 1, 1),
+                             monthly_amount_minor=100, currency=("EUR", "JPY", "KWD")[number % 3])
+                for number in range(240)
+            )  # fmt: skip
+        sums = firm.gets("ops", "/accounts/acme/overview")["sums"]
+        assert by_currency(sums["monthly"]) == {"EUR": 80, "JPY": 8000, "KWD": 8}
+
+    def test_the_five_deals_an_alert_names_are_the_largest_in_one_currency(self, firm):
+        """Minor units of several currencies are no order: 90 000 yen are less than 700 dollars."""
+        firm.opens().rates(JPY_EUR="0.006", KWD_EUR="3", CHF_EUR="1.05")
+        for key, amount, currency in (
+            ("second", "700", "EUR"), ("first", "300", "KWD"), ("fourth", "90000", "JPY"),
+            ("third", "660", "CHF"), ("fifth", "500", "EUR"), ("none", None, "EUR"),
+            ("unpriced", "9999999", "USD"), ("sixth", "80000", "JPY"),
+        ):  # fmt: skip
+            firm.deal(key, amount, currency, due=dt.date(2026, 6, 1))
+        with firm.facts() as session:
+            watch(session, now=NOON)
+            (alert,) = session.query(Alert).filter_by(kind="slipped")
+        named = [deal["id"] for deal in alert.words["deals"]]
+        assert named == ["first", "second", "third", "fourth", "fifth"]
+        assert alert.words["count"] == 8
+
     @settings(
         max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
     )

@@ -167,6 +167,25 @@ class TestClockChanges:
         assert firm.value("ann", "won_amount", f"{year}-W{week + 1:02d}") == 100
 
 
+class TestTimesWithoutAnOffset:
+    @pytest.mark.parametrize(
+        ("zone", "given", "meant"),
+        [("America/New_York", "2026-03-08T02:30", "2026-03-08T07:30Z"),  # the clock skips it
+         ("America/New_York", "2025-11-02T01:30", "2025-11-02T06:30Z"),  # the clock shows it twice
+         ("Australia/Lord_Howe", "2026-04-05T01:45", "2026-04-04T15:15Z"),
+         ("Pacific/Kiritimati", "2026-04-05T01:45", "2026-04-04T11:45Z")],
+    )  # fmt: skip
+    def test_mean_the_same_instant_in_a_file_and_in_a_question(self, firm, zone, given, meant):
+        """Of a time that the clock shows twice it is the later one, as the databases read it."""
+        firm.opens(time_zone=zone)
+        meant = dt.datetime.fromisoformat(meant)
+        firm.uploads(accounts=f"id,name,created_at\nfile,File,{given.replace('T', ' ')}\n")
+        with firm.facts() as session:
+            assert session.get(Account, "file").created_at == meant
+        told = firm.gets("ann", "/kpis", as_of=given)["as_of"]
+        assert dt.datetime.fromisoformat(told) == meant
+
+
 class TestFourteenHours:
     @pytest.mark.parametrize(
         ("zone", "first_month", "quarter_start"),
