@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from crm_core.errors import Conflict
 from crm_core.health.catalogue import BY_ID, CATALOGUE, DIMENSIONS, Purpose, Rule, resting_on
 from crm_core.health.models import HealthExample, HealthResult, HealthRun
-from crm_core.kpis.catalogue import metric
+from crm_core.kpis.definitions import resolve
 from crm_core.people.queries import calendar
 from crm_core.periods import Period
 
@@ -134,21 +134,19 @@ def _checkup(
 def failing_under(
     session: Session, metric_ids: Iterable[str], *, as_of: dt.datetime
 ) -> dict[str, tuple[Rule, ...]]:
-    """Return, by metric, the failing rules on whose data its number rests; two statements."""
+    """Return, by metric, the failing rules on whose data its number rests."""
     wanted = list(metric_ids)
     found = newest(session, as_of=as_of)
     if found is None:
         return dict.fromkeys(wanted, ())
     failing = {result.rule.id for result in found.failing}
+    chosen = resolve(session, wanted, as_of=as_of)
     return {
-        metric_id: tuple(rule for rule in resting_on(_sources(metric_id)) if rule.id in failing)
+        metric_id: tuple(
+            rule for rule in resting_on(chosen.sources_of(metric_id)) if rule.id in failing
+        )
         for metric_id in wanted
     }
-
-
-def _sources(metric_id: str) -> list[str]:
-    item = metric(metric_id)
-    return [item.source] if not item.parts else [metric(part).source for part in item.parts]
 
 
 def blocking(session: Session, purpose: Purpose, *, as_of: dt.datetime) -> tuple[Result, ...]:

@@ -7,12 +7,14 @@ own day, so that an answer asked again as of its time is the same.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
 from sqlalchemy import column, select, table
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from crm_core.errors import Invalid
@@ -29,7 +31,11 @@ _KINDS: dict[str, Kind] = {
     "number": "number", "date": "date", "boolean": "boolean", "category": "text", "text": "text",
 }  # fmt: skip
 _CUSTOM_FIELDS = table("custom_fields", column("table_name"), column("name"), column("kind"))
-"""Read by name: custom fields are defined by the imports, which stand above the metrics."""
+_CUSTOM_FIELD_VERSIONS = table(
+    "custom_field_versions", column("table_name"), column("name"), column("version"),
+    column("label_en"), column("label_zh"), column("view_roles", JSONB),
+)  # fmt: skip
+"""Read by name: custom fields are defined by imports and records, which stand above metrics."""
 
 
 class UnknownDimension(Invalid):
@@ -45,6 +51,8 @@ class Attribute:
     home: Home
     names: Texts
     stored: str = ""
+    roles: frozenset[str] | None = None
+    """Who may view a custom field; None: as its table."""
 
     @property
     def is_dimension(self) -> bool:
@@ -90,16 +98,30 @@ def custom_attributes(session: Session) -> tuple[Attribute, ...]:
         select(fields.table_name, fields.name, fields.kind).order_by(fields.name, fields.table_name)
     ).all()
     known = [row for row in found if row.table_name in _CUSTOM_HOMES]
-    times: dict[str, int] = {}
-    for row in known:
-        times[row.name] = times.get(row.name, 0) + 1
-    return tuple(_custom(row, is_shared=times[row.name] > 1) for row in known)
+    times = Counter(row.name for row in known)
+    versions = _versions(session) if known else {}
+    return tuple(
+        _custom(row, versions.get((row.table_name, row.name)), is_shared=times[row.name] > 1)
+        for row in known
+    )
 
 
-def _custom(row: Any, *, is_shared: bool) -> Attribute:  # noqa: ANN401 - a row of custom_fields
+def _versions(session: Session) -> dict[tuple[str, str], Any]:
+    """Return the newest description of each custom field that was ever described."""
+    fields = _CUSTOM_FIELD_VERSIONS.c
+    found = session.execute(select(_CUSTOM_FIELD_VERSIONS).order_by(fields.version))
+    return {(row.table_name, row.name): row for row in found}
+
+
+def _custom(row: Any, version: Any, *, is_shared: bool) -> Attribute:  # noqa: ANN401 - rows
     home = _CUSTOM_HOMES[row.table_name]
     name = f"{home}_{row.name}" if is_shared else row.name
-    return Attribute(name, _KINDS[row.kind], home, (row.name, row.name), stored=row.name)
+    roles = None if version is None else version.view_roles
+    zh, en = (None, None) if version is None else (version.label_zh, version.label_en)
+    return Attribute(
+        name, _KINDS[row.kind], home, (zh or row.name, en or row.name), stored=row.name,
+        roles=None if roles is None else frozenset(roles),
+    )  # fmt: skip
 
 
 def dimensions(session: Session) -> dict[str, Attribute]:

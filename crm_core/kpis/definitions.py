@@ -59,6 +59,22 @@ class Resolved:
             item = self.by_id[item.parts[0]]
         return item
 
+    def sources_of(self, metric_id: str) -> tuple[str, ...]:
+        """Return the sources whose rows a metric is computed from, its parts' included."""
+        found: list[str] = []
+        waiting = [metric_id]
+        while waiting:
+            name = waiting.pop()
+            item = self.by_id.get(name) or shipped_metric(name)
+            own = self.checked.get(name)
+            if item.parts:
+                waiting += item.parts
+            elif own is None or own.fact is None:
+                found.append(item.source)
+            else:
+                found.append(own.fact.source)
+        return tuple(dict.fromkeys(found))
+
     def parts_of(self, metric_id: str) -> dict[str, int]:
         """Return the versions of the user-defined metrics that one is made of, without itself."""
         found: dict[str, int] = {}
@@ -183,14 +199,22 @@ def _one(metric_id: str, known: Mapping[str, Definition]) -> Metric:
 
 def dependents(session: Session, metric_id: str) -> tuple[str, ...]:
     """Return the user-defined metrics that are computed from one, directly or through others."""
-    edges = {name: each.draft.parts for name, each in to_come(session).items()
-             if not each.is_retired}  # fmt: skip
+    return above(parts_by_metric(session), metric_id)
+
+
+def parts_by_metric(session: Session) -> dict[str, tuple[str, ...]]:
+    """Return the parts of every user-defined metric that is not retired."""
+    found = to_come(session)
+    return {name: each.draft.parts for name, each in found.items() if not each.is_retired}
+
+
+def above(edges: Mapping[str, tuple[str, ...]], metric_id: str) -> tuple[str, ...]:
+    """Return the metrics that are computed from one, directly or through others."""
     found: set[str] = set()
     waiting = {metric_id}
     while waiting:
-        above = {name for name, parts in edges.items() if waiting & set(parts)} - found
-        found |= above
-        waiting = above
+        waiting = {name for name, parts in edges.items() if waiting & set(parts)} - found
+        found |= waiting
     return tuple(sorted(found - {metric_id}))
 
 

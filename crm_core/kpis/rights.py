@@ -11,6 +11,7 @@ from collections.abc import Collection
 
 from sqlalchemy.orm import Session
 
+from crm_core.kpis.attributes import Attribute
 from crm_core.kpis.definitions import resolve
 from crm_core.kpis.metric import Metric
 from crm_core.people import permissions
@@ -69,6 +70,34 @@ def may_export(viewer: HasRole, kind: str, *, visibility: Visibility) -> bool:
     """
     table = TABLES.get(kind, kind)
     return permissions.within(viewer, "export", table, visibility=visibility) == visibility
+
+
+_DIMENSIONS: dict[str, tuple[str, str]] = {
+    "region": ("accounts", "region"),
+    "country": ("accounts", "country"),
+    "industry": ("accounts", "industry"),
+    "tier": ("accounts", "tier"),
+    "product_family": ("products", "family"),
+    "source": ("opportunities", "source"),
+}
+"""The field that slicing by a dimension reads."""
+
+
+def may_slice(viewer: HasRole, dimension: Attribute) -> bool:
+    """Return whether the person's role may read the field that a dimension tells."""
+    if dimension.roles is not None and viewer.role not in dimension.roles:
+        return False
+    read = _DIMENSIONS.get(dimension.name)
+    return read is None or permissions.allowed(viewer, "view", *read)
+
+
+def require_dimensions(viewer: HasRole, dimensions: Collection[Attribute]) -> None:
+    """Raise MayNot for a dimension that tells what the person may not read."""
+    for each in dimensions:
+        if not may_slice(viewer, each):
+            raise MayNot(
+                f"Your role ({viewer.role}) may not see {each.name}; ask an administrator."
+            )
 
 
 def require_exportable(viewer: HasRole, kind: str, *, visibility: Visibility) -> None:

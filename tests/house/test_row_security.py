@@ -12,14 +12,18 @@ LIFTED = {
     "crm_core/processes/alerts.py": 2,  # an alert is told to somebody else, and settled for all
     "crm_core/records/operations.py": 1,  # a key that is taken is taken
     "crm_core/records/upkeep.py": 2,  # a visible record's past; all of a merged record
+    "serving/cells.py": 2,  # credit by the owner of the time
     "serving/coaching/recommend.py": 1,  # norms: what is usual in the company
+    "serving/contests.py": 2,  # a rank is among all; only what the rule tells leaves
     "serving/goals.py": 2,  # credit by the owner of the time
+    "serving/leadership.py": 1,  # credit by the owner of the time
+    "serving/metrics.py": 4,  # likewise; and when the newest fact was recorded
     "serving/numbers.py": 1,  # of all peers only a rank and a coarse band leave
+    "serving/forecasting.py": 1,  # a won deal counts for who owned it then, whoever does now
     "serving/performance.py": 2,  # credit by the owner of the time
     "serving/row_documents.py": 1,  # likewise
     "serving/scoring.py": 1,  # a live row has a training row's inputs
 }
-    "serving/forecasting.py": 1,  # a won deal counts for who owned it then, whoever does now
 """Where a web request may read the whole company's facts; each says why where it does."""
 
 _LIFT = re.compile(r"with company_wide\(|= company_wide_engine\(")
