@@ -46,6 +46,8 @@ from serving.web import imports as import_pages
 from serving.web import jobs as job_pages
 from serving.web import forecasts as forecast_pages
 from serving.web import kpis as kpi_pages
+from serving.web import leadership as leadership_pages
+from serving.web import metrics as metric_pages
 from serving.web import numbers as number_pages
 from serving.web import oversight as oversight_pages
 from serving.web import policies as policy_pages
@@ -81,6 +83,8 @@ ROUTERS = (
     forecasts.router,
     goal_pages.router,
     number_pages.router,
+    metric_pages.router,
+    leadership_pages.router,
     health_pages.router,
     job_pages.router,
     import_pages.router,

@@ -22,7 +22,6 @@ from crm_core.kpis import queries
 from crm_core.kpis.arithmetic import MetricValue
 from crm_core.kpis.catalogue import CATALOGUE, metric
 from crm_core.kpis.definitions import Resolved, resolve
-from crm_core.kpis.drafts import PREFIX
 from crm_core.kpis.metric import Metric
 from crm_core.kpis.queries import MetricRow
 from crm_core.money import Money, from_major
@@ -126,6 +125,8 @@ class RowsBehind:
     rows: tuple[MetricRow, ...]
     rows_of: Metric
     currency: str | None
+    cell: tuple[tuple[Words, str | None], ...] = ()
+    """The dimensions and values of the part it is, empty for the whole."""
 
     def as_money(self, row: MetricRow) -> Money | None:
         """Return a row's value as an amount, None where it is none."""
@@ -171,9 +172,9 @@ def rep_summary(
     items = resolve(session, metric_ids, as_of=as_of).by_id
     unsound: dict[str, Sequence[Rule]] = dict.fromkeys(metric_ids, ())
     if judged:
-        unsound = _unsound(session, metric_ids, as_of=as_of)
+        unsound = rules_failing(session, metric_ids, as_of=as_of)
     tiles = tuple(
-        _tile(items[each], found[each], period, unsound[each], person) for each in metric_ids
+        tile(items[each], found[each], period, unsound[each], person) for each in metric_ids
     )
     return RepSummary(period=period, as_of=as_of, tiles=tiles)
 
@@ -209,10 +210,10 @@ def metric_rows(
     chosen = resolve(session, [metric_id], as_of=as_of)
     item, behind = chosen.by_id[metric_id], rows_metric(chosen, metric_id)
     currency = people.company(session).currency if behind.unit == "money" else None
-    unsound = _unsound(session, [metric_id], as_of=as_of)[metric_id]
-    tile = _tile(item, value, period, unsound, person)
+    unsound = rules_failing(session, [metric_id], as_of=as_of)[metric_id]
+    shown = tile(item, value, period, unsound, person)
     return RowsBehind(
-        period=period, as_of=as_of, tile=tile, rows=tuple(rows), rows_of=behind, currency=currency
+        period=period, as_of=as_of, tile=shown, rows=tuple(rows), rows_of=behind, currency=currency
     )
 
 
@@ -247,20 +248,21 @@ def checked_at(session: Session, *, as_of: dt.datetime) -> dt.datetime | None:
     return None if found is None else found.ran_at
 
 
-def _unsound(
+def rules_failing(
     session: Session, metric_ids: Sequence[str], *, as_of: dt.datetime
 ) -> dict[str, Sequence[Rule]]:
-    """Return the failing rules under each metric; a user-defined one rests on rules of none."""
-    shipped = [metric_id for metric_id in metric_ids if not metric_id.startswith(PREFIX)]
-    return {
-        **dict.fromkeys(metric_ids, ()),
-        **failing_under(session, shipped, as_of=as_of),
-    }
+    """Return the failing rules under each metric, shipped or user-defined."""
+    return {**failing_under(session, metric_ids, as_of=as_of)}
 
 
-def _tile(
-    item: Metric, found: MetricValue, period: Period, unsound: Sequence[Rule], person: str | None
+def tile(
+    item: Metric,
+    found: MetricValue,
+    period: Period,
+    unsound: Sequence[Rule] = (),
+    person: str | None = None,
 ) -> Tile:
+    """Return a metric's value as it is shown."""
     of_whom = "" if person is None else f"&person={quote(person, safe='')}"
     money = None
     if found.value is not None and found.currency is not None:

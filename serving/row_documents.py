@@ -11,11 +11,13 @@ from crm_core.database import company_wide
 from crm_core.kpis import queries, rights
 from crm_core.kpis.definitions import resolve
 from crm_core.kpis.queries import MetricRow
+from crm_core.kpis.slices import dimensions_named, slice_rows
 from crm_core.money import from_major
 from crm_core.people import queries as people
 from crm_core.people.queries import Viewer, Visibility
 from crm_core.periods import Period
 from serving import exports, performance
+from serving.cells import Place
 from serving.documents import MOST_ROWS, Cell, Column, Document, Figure, Form
 from serving.explanations import Words
 
@@ -41,6 +43,7 @@ def document(
     period: Period,
     as_of: dt.datetime,
     form: Form,
+    place: Place | None = None,
 ) -> Document:
     """Return a metric's rows that the viewer may export.
 
@@ -49,9 +52,11 @@ def document(
     """
     item = rights.require(session, viewer, metric_id, as_of=as_of)
     scope = performance.of_person(visibility, person)
+    if place is not None:
+        rights.require_dimensions(viewer, dimensions_named(session, place.by))
     with company_wide(session, reason=performance.CREDIT):
-        rows = queries.rows(
-            session, metric_id, scope=scope, period=period, as_of=as_of, limit=MOST_ROWS[form] + 1
+        rows = _rows(
+            session, metric_id, place, scope, period=period, as_of=as_of, most=MOST_ROWS[form] + 1
         )
     for kind in sorted({row.kind for row in rows}):
         rights.require_exportable(viewer, kind, visibility=scope)
@@ -68,6 +73,24 @@ def document(
             session, viewer=viewer, period=period, as_of=as_of, definitions={item.id: item.version},
             about=exports.whose(whose),
         ),
+    )  # fmt: skip
+
+
+def _rows(
+    session: Session,
+    metric_id: str,
+    place: Place | None,
+    scope: Visibility,
+    *,
+    period: Period,
+    as_of: dt.datetime,
+    most: int,
+) -> list[MetricRow]:
+    if place is None:
+        return queries.rows(session, metric_id, scope=scope, period=period, as_of=as_of, limit=most)
+    return slice_rows(
+        session, metric_id, by=place.by, key=place.key, scope=scope, period=period, as_of=as_of,
+        limit=most,
     )  # fmt: skip
 
 

@@ -87,6 +87,10 @@ def only(*roles: str) -> Policy:
 
 
 READS_THE_LOG = only("rep", "manager", "leader", "sales_ops", "admin")
+LEADS = only("manager", "leader", "sales_ops", "finance", "data_scientist", "admin")
+"""Who looks at more than their own numbers."""
+
+DEFINES = only("sales_ops", "admin")
 RUNS_JOBS = only("sales_ops", "data_scientist", "admin")
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])

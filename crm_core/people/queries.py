@@ -113,6 +113,23 @@ def units(session: Session) -> dict[str, str]:
     return {row.id: row.name for row in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """An org unit with the one above it."""
+
+    id: str
+    name: str
+    parent_id: str | None
+
+
+def unit_tree(session: Session) -> tuple[Unit, ...]:
+    """Return every org unit with the one above it."""
+    rows = session.execute(
+        select(OrgUnit.id, OrgUnit.name, OrgUnit.parent_id).order_by(OrgUnit.name, OrgUnit.id)
+    )
+    return tuple(Unit(row.id, row.name, row.parent_id) for row in rows)
+
+
 def token_hash(token: str) -> str:
     """Return what is stored of a login's secret."""
     return hashlib.sha256(token.encode()).hexdigest()

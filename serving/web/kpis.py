@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from crm_core.kpis import rights
-from serving import metric_words, performance, row_documents
+from serving import cells, metric_words, performance, row_documents
 from serving.deals import Blank
 from serving.dependencies import May, Now, SessionOfRequest, SignedIn
 from serving.security import SIGNED_IN, allow
@@ -28,17 +28,21 @@ def kpi_page(
     session: SessionOfRequest, may: May, now: Now,
     period: Annotated[str | None, Query(max_length=10)] = None,
     offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0, person: PersonId = None,
+    by: Annotated[tuple[Annotated[str, Field(max_length=60)], ...], Query(max_length=3)] = (),
+    key: Annotated[str | None, Query(max_length=2000)] = None,
 ) -> Response:  # fmt: skip
     """Show a number with its formula and the rows it was computed from."""
     item = rights.require(session, viewer, metric, as_of=now)
     scope = performance.of_person(may, person)
-    behind = performance.metric_rows(
-        session, metric, visibility=scope, as_of=now, limit=ROWS, offset=offset, person=person,
-        period=performance.period_named(session, period or None, as_of=now),
+    place = cells.place_named(by, key)
+    behind = cells.rows_behind(
+        session, metric, place, viewer=viewer, visibility=scope, person=person, as_of=now,
+        period=performance.period_named(session, period or None, as_of=now), offset=offset,
+        limit=ROWS,
     )  # fmt: skip
     return pages.render(
-        "kpi.html", frame, behind=behind, tile=behind.tile, offset=offset, step=ROWS, item=item,
-        words=metric_words, person=performance.named(session, person),
+        "kpi.html", frame, place=place, behind=behind, tile=behind.tile, offset=offset,
+        step=ROWS, item=item, words=metric_words, person=performance.named(session, person),
         checked=performance.checked_at(session, as_of=now),
         may_export=row_documents.may_export(
             viewer, {row.kind for row in behind.rows}, visibility=scope

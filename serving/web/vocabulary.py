@@ -267,6 +267,15 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "failed": _("given up"),
     },
     "order": {"signed": _("signed"), "cancelled": _("cancelled")},
+    "way": {
+        "sum": _("Sum of a value"),
+        "count": _("Number of rows"),
+        "count_distinct": _("Number of different values"),
+        "mean": _("Mean of a value"),
+        "median": _("Median of a value"),
+        "share": _("Share of rows for which it holds"),
+        "ratio": _("Ratio of two numbers"),
+    },
     "outcome": {"won": _("Won"), "lost": _("Lost")},
     "response": {"done": _("Done"), "snoozed": _("Snoozed"), "dismissed": _("Dismissed")},
     "dismissal": {
@@ -311,6 +320,11 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "potential": _("Open pipeline"),
         "even": _("Evenly"),
         "season": _("Season"),
+    },
+    "board_names": {
+        "own": _("only one's own place and nameless peers around it"),
+        "top": _("the names of the first three"),
+        "all": _("all names"),
     },
     "goal_flag": {"unattainable": _("hardly attainable"), "trivial": _("too easy")},
     "forecast": {
