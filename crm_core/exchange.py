@@ -57,6 +57,7 @@ def _one_of(name: str, *choices: str, required: bool = False) -> Column:
 
 
 USER_ROLES = ("rep", "manager", "leader", "sales_ops", "finance", "data_scientist", "admin")
+QUOTA_METRICS = ("bookings", "invoiced", "cash_received", "gross_margin", "new_customers")
 FORECAST_CATEGORIES = ("pipeline", "best_case", "most_likely", "commit", "closed", "omitted")
 
 TABLES: tuple[Table, ...] = (
@@ -109,6 +110,16 @@ TABLES: tuple[Table, ...] = (
             _id("org_unit_id", "org_units", required=True),
             _must("valid_from", "date"),
             Column("valid_to", "date"),
+        ),
+    ),
+    Table(
+        "reporting_lines",
+        ("user_id", "valid_to"),
+        (
+            _id("user_id", "users", required=True),
+            _id("manager_id", "users"),
+            Column("valid_from", "date"),
+            _must("valid_to", "date"),
         ),
     ),
     Table(
@@ -368,15 +379,7 @@ TABLES: tuple[Table, ...] = (
         (
             _one_of("subject_kind", "user", "org_unit", required=True),
             _id("subject_id", required=True),
-            _one_of(
-                "metric",
-                "bookings",
-                "invoiced",
-                "cash_received",
-                "gross_margin",
-                "new_customers",
-                required=True,
-            ),
+            _one_of("metric", *QUOTA_METRICS, required=True),
             _must("period_start", "date"),
             _must("period_end", "date"),
             _must("amount", "money"),

@@ -21,6 +21,21 @@ RULES: dict[str, tuple[tuple[tuple[str, ...], str, str], ...]] = {
         ),
     ),
     "assignments": ((("valid_to",), "s.valid_to < s.valid_from", "valid_to is before valid_from"),),
+    "reporting_lines": (
+        (("valid_from",), "s.valid_to <= s.valid_from", "valid_to is not after valid_from"),
+        (("manager_id",), "s.manager_id = s.user_id", "nobody reports to themselves"),
+        (
+            ("valid_to",),
+            "exists (select 1 from (select user_id, valid_from, valid_to from reporting_lines"
+            " where (user_id, valid_to) not in (select user_id, valid_to from {stage}"
+            " where user_id is not null and valid_to is not null)"
+            " union all select user_id, valid_from, valid_to from {stage} o where o._n < s._n"
+            " and o._verdict is null) r where r.user_id = s.user_id"
+            " and coalesce(r.valid_from, '-infinity') < s.valid_to"
+            " and coalesce(s.valid_from, '-infinity') < r.valid_to)",
+            "somebody reports to one person at a time; this overlaps another line of theirs",
+        ),
+    ),
     "tickets": ((("closed_at",), "s.closed_at < s.opened_at", "closed_at is before opened_at"),),
     "quotas": (
         (

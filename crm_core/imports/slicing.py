@@ -186,6 +186,10 @@ class _Slice:
         for part in self.of("assignments"):
             places = f"{_among('user_id', 'users')} and {_among('org_unit_id', 'org_units')}"
             self._keep(part, places)
+        for part in self.of("reporting_lines"):
+            manager = f"manager_id is null or {_among('manager_id', 'users')}"
+            named = f"({manager})" if "manager_id" in part.has else "true"
+            self._keep(part, f"{_among('user_id', 'users')} and {named}")
         for part in self.of("quotas"):
             kinds = " or ".join(
                 f"(subject_kind = '{kind}' and {_among('subject_id', table)})"

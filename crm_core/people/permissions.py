@@ -66,8 +66,8 @@ OPERATES = ("sales_ops", "admin")
 READS_COSTS = ("leader", "finance", "sales_ops", "data_scientist", "admin")
 EVERYBODY = ROLES
 
-REFERENCE = ("company", "org_units", "users", "assignments", "campaigns", "products", "stages",
-             "fx_rates")  # fmt: skip
+REFERENCE = ("company", "org_units", "users", "assignments", "reporting_lines", "campaigns",
+             "products", "stages", "fx_rates")  # fmt: skip
 CUSTOMERS = ("accounts", "contacts")
 SALES = ("leads", "opportunities", "opportunity_contacts", "activities")
 MONEY = ("orders", "invoices", "payments", "subscriptions", "credits")

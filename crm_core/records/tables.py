@@ -24,16 +24,16 @@ from crm_core.opportunities.models import (
     Stage,
 )
 from crm_core.orders.models import Credit, FxRate, Invoice, Order, Payment, Subscription
-from crm_core.people.models import Assignment, Company, OrgUnit, User
+from crm_core.people.models import Assignment, Company, OrgUnit, ReportingLine, User
 from crm_core.products.models import Product
 from crm_core.quotas.models import Quota
 
 _MODELS: dict[str, type[Base]] = {
     model.__tablename__: model
     for model in (
-        Company, OrgUnit, User, Assignment, Account, Contact, Campaign, Lead, Product, Stage,
-        Opportunity, OpportunityEvent, OpportunityContact, Activity, Order, Invoice, Payment,
-        Subscription, Usage, Ticket, Quota, Credit, FxRate,
+        Company, OrgUnit, User, Assignment, ReportingLine, Account, Contact, Campaign, Lead,
+        Product, Stage, Opportunity, OpportunityEvent, OpportunityContact, Activity, Order,
+        Invoice, Payment, Subscription, Usage, Ticket, Quota, Credit, FxRate,
     )
 }  # fmt: skip
 

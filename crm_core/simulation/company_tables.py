@@ -91,6 +91,20 @@ def assignments(run: Run) -> Sheet:
     }
 
 
+def reporting_lines(run: Run) -> Sheet:
+    """Return whom people reported to before whom they report to now."""
+    members = run.setting.org.members
+    rows = []
+    for member in members:
+        since: Cell = None
+        for manager, week in member.former_managers:
+            until = _monday(run, week)
+            rows.append((member.id, members[manager].id, since, until))
+            since = until
+    names = ("user_id", "manager_id", "valid_from", "valid_to")
+    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
+
+
 def _placed_from(run: Run, member: Member, week: int) -> Cell:
     return member.hired_on.isoformat() if week == 0 else _monday(run, week)
 

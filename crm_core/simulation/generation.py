@@ -57,6 +57,7 @@ _ONCE: dict[str, Callable[[Run], Sheet]] = {
     "org_units": company_tables.org_units,
     "users": company_tables.users,
     "assignments": company_tables.assignments,
+    "reporting_lines": company_tables.reporting_lines,
     "campaigns": leads.campaigns,
     "products": company_tables.products,
     "stages": company_tables.stages,

@@ -52,6 +52,8 @@ class Member:
     hired_on: dt.date
     left_on: dt.date | None = None
     placements: list[tuple[str, int, int | None]] = field(default_factory=list)
+    former_managers: list[tuple[int, int]] = field(default_factory=list)
+    """Whom they reported to before, each with the first week of the next."""
 
     @property
     def id(self) -> str:
@@ -280,8 +282,13 @@ def _place(
     begins = min(b for m in members for u, b, _ in m.placements if u == successor)
     for member in members:
         if member.role == "rep":
-            head = predecessor if member.unit == successor else member.unit
-            member.manager = heads[head]
+            led = [
+                heads[predecessor if unit == successor else unit]
+                for unit, _, _ in member.placements
+            ]
+            member.manager = led[-1]
+            changes = zip(led, led[1:], member.placements[1:], strict=False)
+            member.former_managers = [(old, p[1]) for old, new, p in changes if old != new]
         elif member.unit == predecessor:
             member.placements = [(predecessor, 0, begins), (successor, begins, None)]
             member.unit = successor

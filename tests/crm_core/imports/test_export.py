@@ -195,7 +195,9 @@ class TestBothTimesAndCorrections:
         folder.mkdir()
         for name, content in {
             "company": "name,currency,time_zone,is_simulated\nA,USD,America/New_York,true\n",
-            "users": "id,name,email,role\nu,U,u@x.y,rep\n",
+            "users": "id,name,email,role,manager_id\nu,U,u@x.y,rep,v\nv,V,v@x.y,manager,\n",
+            "reporting_lines": "user_id,manager_id,valid_from,valid_to\nu,,,2025-01-01\n"
+            "u,v,2025-01-01,2025-06-01\nv,u,,2026-01-01\n",
             "stages": "pipeline,stage,position,kind\nd,New,1,open\nd,Won,2,won\n",
             "accounts": "id,name\na,A\n",
             "opportunities": "id,pipeline,created_at,stage,closed_at,amount,x_size\n"
