@@ -15,6 +15,7 @@ from crm_core.settings import Settings
 from serving import errors, security
 from serving.api import (
     advice,
+    contests,
     data_health,
     exports,
     forecasts,
@@ -39,12 +40,13 @@ from serving.api import session as api_session
 from serving.champions import Champions
 from serving.dependencies import enforce
 from serving.web import accounts as account_pages
+from serving.web import contests as contest_pages
 from serving.web import data_health as health_pages
 from serving.web import deals, entrance, pages
+from serving.web import forecasts as forecast_pages
 from serving.web import goals as goal_pages
 from serving.web import imports as import_pages
 from serving.web import jobs as job_pages
-from serving.web import forecasts as forecast_pages
 from serving.web import kpis as kpi_pages
 from serving.web import leadership as leadership_pages
 from serving.web import metrics as metric_pages
@@ -72,7 +74,9 @@ ROUTERS = (
     metrics.router,
     goals.router,
     quota_terms.router,
+    contests.router,
     numbers.router,
+    forecasts.router,
     exports.router,
     data_health.router,
     jobs.router,
@@ -80,8 +84,9 @@ ROUTERS = (
     deals.router,
     account_pages.router,
     kpi_pages.router,
-    forecasts.router,
+    forecast_pages.router,
     goal_pages.router,
+    contest_pages.router,
     number_pages.router,
     metric_pages.router,
     leadership_pages.router,
@@ -90,7 +95,6 @@ ROUTERS = (
     import_pages.router,
     oversight_pages.router,
     process_pages.router,
-    forecast_pages.router,
     rule_pages.router,
     policy_pages.router,
     webhook_pages.router,

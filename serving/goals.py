@@ -207,7 +207,7 @@ def board(session: Session, asked: Asked, *, unit_id: str | None = None) -> Boar
         session, reach, [s.key for s in shown], metric=asked.metric, period=asked.period
     )
     standings = _standings(session, asked, shown)
-    hard = _difficulties(session, asked, tree, [s for s in below if _plans(goals.get(s.key))])
+    hard = _difficulties(session, asked, tree, [s for s in below if _plans(reach, goals, s)])
     moved = _in_units(session, asked, shown)
     nodes = {s.key: Node(subject=s, goal=goals.get(s.key), difficulty=hard.get(s.key),
                          progress=_progress(asked.metric, standings.get(s.key)),
@@ -263,9 +263,10 @@ def _top(tree: Tree, reach: Reach, unit_id: str | None) -> Subject | None:
     return roots[0] if roots else tree.find("user", reach.viewer.id)
 
 
-def _plans(goal: GoalView | None) -> bool:
+def _plans(reach: Reach, goals: Mapping[Key, GoalView], subject: Subject) -> bool:
     """Return whether a goal is still being planned by who looks at it."""
-    return goal is not None and bool({"approve", "lock", "submit"} & set(goal.may))
+    goal = goals.get(subject.key)
+    return goal is not None and goal.shown.state != "locked" and reach.may("edit", *subject.key)
 
 
 def _may_set(reach: Reach, subject: Subject, goal: GoalView | None) -> bool:

@@ -88,7 +88,10 @@ def measure(
     scope: Visibility,
     as_of: dt.datetime,
 ) -> dict[Key, Measured]:
-    """Return what is known of each subject. A period nobody was there for says nothing."""
+    """Return what is known of each subject.
+
+    A period says nothing of who was not there, and of nobody where no fact of it is known.
+    """
     kinds = sorted({subject.kind for subject in subjects})
     before = past_periods(tree.period)
     sold = {kind: _actuals(session, metric, kind, before, scope, as_of) for kind in kinds}
@@ -97,7 +100,12 @@ def measure(
     found = {}
     for subject in subjects:
         past = tuple(
-            (actual.get(subject.id) or _NOTHING, _share(tree.strength(subject, period), period))
+            (
+                actual.get(subject.id) or _NOTHING,
+                _share(tree.strength(subject, period), period)
+                if any(actual.values())
+                else _NOTHING,
+            )
             for period, actual in zip(before, sold[subject.kind], strict=True)
         )
         strength = tree.strength(subject, tree.period)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from crm_core.audit import operations as audit
 from crm_core.errors import Conflict, Invalid
+from crm_core.exchange import QUOTA_METRICS
 from crm_core.goals.access import NoSuchGoal, Reach, SubjectKind
 from crm_core.goals.arithmetic import Act, Child, Line, SelfApproval, Split, State, moved
 from crm_core.goals.models import (
@@ -27,7 +28,6 @@ from crm_core.money import Money
 from crm_core.people.models import OrgUnit, User
 from crm_core.people.queries import Visibility
 from crm_core.periods import Period
-from crm_core.quotas.models import METRICS
 from crm_core.quotas.operations import publish
 from crm_core.quotas.presence import planned_days
 from crm_core.quotas.queries import people
@@ -103,8 +103,8 @@ def _period_kind(period: Period) -> str:
 
 
 def _check(session: Session, wanted: Wanted) -> None:
-    if wanted.metric not in METRICS:
-        raise NotAGoal(f"A goal is for one of {', '.join(METRICS)}.")
+    if wanted.metric not in QUOTA_METRICS:
+        raise NotAGoal(f"A goal is for one of {', '.join(QUOTA_METRICS)}.")
     table: Any = User if wanted.subject_kind == "user" else OrgUnit
     if session.get(table, wanted.subject_id) is None:
         raise NoSuchGoal("There is no such person or unit.")

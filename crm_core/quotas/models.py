@@ -25,8 +25,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 from crm_core.database import Base, Currency, Instant, Minor
 from crm_core.people.models import User
 
-METRICS = ("bookings", "invoiced", "cash_received", "gross_margin", "new_customers")
-
 
 class Quota(Base):
     """A target of one subject for one metric over days ``[period_start, period_end)``.

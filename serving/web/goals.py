@@ -12,6 +12,7 @@ from fastapi import APIRouter, Form, Path, Query
 from fastapi.responses import RedirectResponse, Response
 from pydantic import Field
 
+from crm_core.exchange import QUOTA_METRICS
 from crm_core.goals import operations, queries
 from crm_core.goals.access import reach_of
 from crm_core.goals.arithmetic import Component
@@ -30,7 +31,6 @@ from serving.web import charts, pages
 from serving.web.pages import Framed
 
 router = APIRouter(include_in_schema=False, route_class=ByPart)
-METRICS = ("bookings", "invoiced", "cash_received", "gross_margin", "new_customers")
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 PeriodName = Annotated[Annotated[str, Field(max_length=24)] | None, Blank, Query()]
 UnitId = Annotated[Annotated[str, Field(max_length=200)] | None, Blank, Query()]
@@ -61,7 +61,7 @@ def goals_page(
     chosen = goals.named_period(session, period, as_of=now)
     board = goals.board(session, Asked(viewer, may, metric, chosen, now), unit_id=unit)
     return pages.render(
-        "goals.html", frame, board=board, metrics=METRICS, counted=board.counted,
+        "goals.html", frame, board=board, metrics=QUOTA_METRICS, counted=board.counted,
         chosen=goals.link_of(session, chosen), worth=partial(from_major, currency=board.currency),
         links=[(goals.link_of(session, each), each) for each in board.periods],
         bar=charts.progress, from_minor=Money,

@@ -253,3 +253,53 @@ class TestThePages:
         assert page.status_code == 200
         assert client.get("/goals?period=2026-04-01..2026-07-01").status_code == 200
         assert client.get("/goals?period=never").status_code == 422
+
+
+class TestALeaderboard:
+    RULE = {"title": "Quarter", "metric": "bookings", "starts_on": "2026-04-01",
+            "ends_on": "2026-06-30", "roles": ["rep"]}  # fmt: skip
+
+    def test_ranks_shows_ones_own_place_and_freezes_for_good(self, sold, app, signed_in):
+        ops, rep = signed_in("ops"), signed_in("rep")
+        assert rep.post(f"{API}/leaderboards", json=self.RULE).status_code == 403
+        number = ops.post(f"{API}/leaderboards", json=self.RULE).json()["id"]
+        everything = ops.get(f"{API}/leaderboards/{number}").json()
+        lines = everything["lines"]
+        assert [(x["rank"], x["subject_id"], Decimal(x["value"]), x["tied"]) for x in lines] == [
+            (1, "rep", 300, False), (2, "colleague", 100, False), (3, "stranger", 0, False),
+        ]  # fmt: skip
+        mine = rep.get(f"{API}/leaderboards/{number}").json()
+        assert [x["subject_id"] for x in mine["lines"]] == ["rep"]  # three are too few to tell
+        assert (mine["participants"], mine["direction"]) == (3, "higher")
+        assert ops.post(f"{API}/leaderboards/{number}/freeze").status_code == 200
+        assert ops.post(f"{API}/leaderboards/{number}/freeze").status_code == 409
+        with transaction(sold) as session:
+            session.add(Order(id="late", account_id="buyer", ordered_on=dt.date(2026, 5, 5),
+                              recorded_at=NOON, owner_id="colleague", amount_minor=10**8,
+                              currency="USD"))  # fmt: skip
+        after = ops.get(f"{API}/leaderboards/{number}").json()
+        assert after["lines"] == everything["lines"]
+        assert ops.get(f"/leaderboards/{number}?lang=zh").status_code == 200
+        page = rep.get(f"/leaderboards/{number}")
+        assert "Colleague" not in page.text
+        assert "$300.00" in page.text
+
+    def test_follows_a_metric_where_lower_is_better_and_refuses_one_without(self, sold, signed_in):
+        ops = signed_in("ops")
+        rule = {**self.RULE, "metric": "cycle_days"}
+        number = ops.post(f"{API}/leaderboards", json=rule).json()["id"]
+        found = ops.get(f"{API}/leaderboards/{number}").json()
+        assert (found["direction"], found["without_value"]) == ("lower", 3)
+        assert [x["rank"] for x in found["lines"]] == [None, None, None]
+        none = {**self.RULE, "metric": "activities"}
+        assert ops.post(f"{API}/leaderboards", json=none).status_code == 422
+        assert ops.post(f"{API}/leaderboards",
+                        json={**self.RULE, "metric": "nothing"}).status_code == 404  # fmt: skip
+
+    def test_is_opened_and_listed_on_its_page(self, sold, signed_in):
+        ops = signed_in("ops")
+        form = {"csrf_token": ops.headers["x-csrf-token"], **self.RULE}
+        made = ops.post("/leaderboards", data=form)
+        assert made.status_code == 303
+        assert "Quarter" in ops.get(made.headers["location"]).text
+        assert "Quarter" in signed_in("rep").get("/leaderboards").text
