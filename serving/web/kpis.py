@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import Field
 
 from crm_core.kpis import rights
-from serving import cells, metric_words, performance, row_documents
+from serving import cells, metric_words, metrics, performance, row_documents
 from serving.deals import Blank
 from serving.dependencies import May, Now, SessionOfRequest, SignedIn
 from serving.security import SIGNED_IN, allow
@@ -44,6 +44,7 @@ def kpi_page(
         "kpi.html", frame, place=place, behind=behind, tile=behind.tile, offset=offset,
         step=ROWS, item=item, words=metric_words, person=performance.named(session, person),
         checked=performance.checked_at(session, as_of=now),
+        fresh=metrics.newest_fact_at(session, [metric], as_of=now),
         may_export=row_documents.may_export(
             viewer, {row.kind for row in behind.rows}, visibility=scope
         ),

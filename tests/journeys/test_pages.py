@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 import threading
@@ -15,7 +16,9 @@ from playwright.sync_api import expect, sync_playwright
 from sqlalchemy import Engine
 
 from crm_core.database import create_engine, transaction, web_engine
+from crm_core.orders.models import Order
 from crm_core.people import operations
+from crm_core.quotas.models import Quota
 from crm_core.settings import Settings
 from serving.app import create_app
 from serving.web import menu
@@ -43,6 +46,17 @@ def server(postgresql, template_database, tmp_path_factory):
         a_company(session)
         for number in range(60):
             a_deal(session, f"extra {number:02}", "rep", number % 9)
+        session.add_all(
+            Order(id=f"order {month}", account_id="acme", owner_id="rep", currency="USD",
+                  ordered_on=dt.date(2026, month, 4), amount_minor=month * 1_234_56,
+                  recorded_at=NOON)
+            for month in (1, 5)
+        )  # fmt: skip
+        session.add(
+            Quota(subject_kind="user", subject_id="rep", metric="bookings", currency="USD",
+                  period_start=dt.date(2026, 4, 1), period_end=dt.date(2026, 7, 1),
+                  recorded_at=NOON - dt.timedelta(days=1), amount_minor=10_000_00)
+        )  # fmt: skip
     bound = web_engine(postgresql.url("browsed"))
     app = create_app(Settings(home=tmp_path_factory.mktemp("home")), bound)
     app.state.fixed_time = NOON
@@ -252,6 +266,58 @@ class TestTheFrame:
                 break
         page.keyboard.press("Enter")
         expect(page.locator(".score")).to_be_visible()
+
+
+class TestNumbers:
+    def test_tells_exact_values_under_the_pointer_and_opens_the_rows(self, visit, server):
+        page = visit("rep")
+        page.click(".nav >> text=Numbers")
+        expect(page.locator(".goal-value")).to_have_text("61.7%")
+        page.hover(".bar-slot.now .hit", position={"x": 5, "y": 5})
+        expect(page.locator(".tip")).to_contain_text("2026-Q2: $6,172.80 / $10,000.00 = 61.7%")
+        page.mouse.move(0, 0)
+        expect(page.locator(".tip")).to_be_hidden()
+        page.click(".facts >> text=$6,172.80")
+        expect(page.locator(".head-amount")).to_have_text("$6,172.80")
+        expect(page.locator("tbody")).to_contain_text("order 5")
+
+    def test_downloads_what_the_page_shows(self, visit):
+        page = visit("leader")
+        page.click(".nav >> text=Company")
+        for form in ("CSV", "XLSX", "PDF"):
+            with page.expect_download() as started:
+                page.click(f".exports >> text={form}")
+            assert started.value.suggested_filename == f"company-2026-Q2.{form.lower()}"
+        page.click("text=By region, product and segment")
+        expect(page.locator("tr.sum")).to_contain_text("$6,172.80")
+        page.click("tr.group a >> nth=0")
+        expect(page.locator(".lede")).to_contain_text("Region: (none)")
+
+    def test_defines_a_number_after_a_preview(self, visit):
+        page = visit("admin")
+        page.goto(page.url.replace("/deals", "/metrics/new"))
+        page.fill("[name=id]", "x_small")
+        page.fill("[name=name_en]", "Small orders")
+        page.fill("[name=name_zh]", "小额订单")
+        page.select_option("[name=fact]", "orders")
+        page.fill("[name=value]", "amount")
+        page.fill("[name=filter]", "amount < 5000")
+        page.click("text=Preview")
+        expect(page.locator(".goal-value")).to_have_text("$0.00")
+        page.fill("[name=reason]", "asked for")
+        page.click("text=Keep as a new version")
+        expect(page.locator("h1")).to_have_text("Small orders")
+
+    @pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
+    def test_fit_a_phone(self, visit, server, locale):
+        page = visit("admin", viewport=PHONE, locale=locale)
+        for path in (
+            "/numbers", "/numbers?person=rep", "/kpis/bookings", "/company",
+            "/company?unit=east", "/company/table", "/metrics", "/metrics/new",
+        ):  # fmt: skip
+            page.goto(server + path)
+            expect(page.locator("h1")).to_be_visible()
+            assert overflow(page) == 0, path
 
 
 class TestThePolicy:
