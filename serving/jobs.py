@@ -198,6 +198,12 @@ async def advise(context: JobContext, night: str) -> None:
     await run(context, "advise", "--as-of", await moment_of(context), "--out", str(out))
 
 
+@tasks.task(name="publish_kpis", retry=_RETRY, pass_context=True)
+async def publish_kpis(context: JobContext, night: str) -> None:
+    """Write down every metric of the company, its units and people as of the night."""
+    await run(context, "publish-kpis", "--cause", "nightly", "--as-of", await moment_of(context))
+
+
 @tasks.task(name="check_retraining", retry=_RETRY, pass_context=True)
 async def check_retraining(context: JobContext, night: str) -> None:
     """Train a challenger and say what it would gain; nothing is promoted unless settings say so."""

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from crm_core.kpis import queries
 from crm_core.kpis.arithmetic import MetricValue
+from crm_core.kpis.publishing import sound_metrics
 from crm_core.people.queries import Visibility
 from crm_core.periods import Period
-from serving.performance import EVERY
 
 COLUMNS = (
     "metric",
@@ -30,16 +30,20 @@ _DECIMALS = Decimal(1).scaleb(-12)
 
 
 def kpi_table(session: Session, *, period: Period, as_of: dt.datetime, locale: str) -> pd.DataFrame:
-    """Return one row per metric and subject; a subject without a row or a quota is absent.
+    """Return one row per metric, the user-defined ones too, and subject.
+
+    A subject without a row or a quota is absent, as is a metric that can no longer be computed.
 
     Ratios and days are told to twelve decimals, money exactly.
     """
     everyone = Visibility(everyone=True)
-    whole = queries.values(session, EVERY, scope=everyone, period=period, as_of=as_of)
+    chosen, _ = sound_metrics(session, as_of=as_of)
+    every = [item.id for item in chosen.metrics]
+    whole = queries.values(session, every, scope=everyone, period=period, as_of=as_of)
     rows = list(_rows("company", {"company": whole}, locale))
     for grouping in ("org_unit", "user"):
         found = queries.by_subject(
-            session, EVERY, grouping=grouping, scope=everyone, period=period, as_of=as_of
+            session, every, grouping=grouping, scope=everyone, period=period, as_of=as_of
         )
         rows += _rows(grouping, found, locale)
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -66,6 +66,7 @@ TIMETABLE: Mapping[str, Entry] = {
         "nightly", Words("Build features and score open deals", "构建特征并为商机评分")
     ),
     "advise": Entry("nightly", Words("Rank the next best actions", "排列下一步最佳行动")),
+    "publish_kpis": Entry("nightly", Words("Write down the day’s numbers", "发布当日指标数值")),
     "check_retraining": Entry(
         "weekly", Words("See what training anew would gain", "评估重新训练的收益")
     ),

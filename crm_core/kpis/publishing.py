@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from crm_core.errors import Invalid
@@ -62,12 +62,16 @@ def publish(
 ) -> Published:
     """Write down every metric of the company, each unit and each person, for each period.
 
-    The sums of earlier publications' days are dropped, their values stay. Raises NoCompany.
+    The sums of earlier publications' days are dropped, their values stay. A night's job that
+    is run again writes nothing new. Raises NoCompany and NothingToPublish.
     """
     own = calendar(session)
     chosen_periods = tuple(periods_of(own, as_of) if periods is None else periods)
     if not chosen_periods:
         raise NothingToPublish("Name at least one period.")
+    done = _night_of(session, as_of) if cause == "nightly" else None
+    if done is not None:
+        return Published(done, 0, ())
     chosen, left_out = sound_metrics(session, as_of=as_of)
     made = Publication(
         as_of=as_of, published_at=published_at, cause=cause,
@@ -81,6 +85,11 @@ def publish(
     for period in chosen_periods:
         count += _write(session, made, chosen, computed(session, chosen, period, as_of, made.id))
     return Published(made, count, left_out)
+
+
+def _night_of(session: Session, as_of: dt.datetime) -> Publication | None:
+    wanted = (Publication.as_of == as_of, Publication.cause == "nightly")
+    return session.scalar(select(Publication).where(*wanted).limit(1))
 
 
 def sound_metrics(session: Session, *, as_of: dt.datetime) -> tuple[Resolved, tuple[str, ...]]:

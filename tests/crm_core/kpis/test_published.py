@@ -138,6 +138,8 @@ class TestPublishing:
         assert published.series(made, "bookings", period="2026-05", as_of=AS_OF) == before
         left = set(made.scalars(select(DailyCell.publication_id)))
         assert left <= {second.publication.id}
+        again = publish(made, as_of=AS_OF + dt.timedelta(days=1), **month)
+        assert (again.publication.id, again.values) == (second.publication.id, 0)
         found = published.publications(made, as_of=LATER)
         assert [each.id for each in found] == [second.publication.id, first.publication.id]
 
