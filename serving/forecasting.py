@@ -15,13 +15,22 @@ from decimal import Decimal
 from sqlalchemy.orm import Session
 
 from crm_core.database import company_wide
-from crm_core.forecasts import bridges, cadence, frozen, judgement, operations, queries
+from crm_core.forecasts import (
+    accuracy,
+    bridges,
+    cadence,
+    frozen,
+    judgement,
+    operations,
+    queries,
+)
 from crm_core.forecasts.arithmetic import Cell
 from crm_core.forecasts.bridges import Bridge
 from crm_core.forecasts.cadence import Standing
 from crm_core.forecasts.catalogue import RollUp
 from crm_core.forecasts.judgement import Set, Submission
 from crm_core.forecasts.queries import Asker, Board, Deal
+from crm_core.forecasts.snapshots import take_snapshot
 from crm_core.money import Money, from_major
 from crm_core.people import queries as people
 from crm_core.people.queries import LEADS_PEOPLE, Viewer, Visibility
@@ -184,6 +193,27 @@ def history(
     ids = frozenset(whole.members) if owners is None else owners
     calls = judgement.submissions(session, authors=ids, period=period, seen=may, as_of=as_of)
     return calls, judgement.history(session, subjects=ids, period=period, seen=may, as_of=as_of)
+
+
+def freeze(session: Session, *, as_of: dt.datetime, now: dt.datetime) -> dict[str, object]:
+    """Take the day's snapshot, keep what baselines say, settle the period before; say what it did.
+
+    For the nightly job: it sees everybody's.
+    """
+    taken = take_snapshot(session, as_of=as_of, recorded_at=now)
+    moment = queries.moment(session, as_of=as_of)
+    this = moment.calendar.quarter_of(moment.day)
+    before = moment.calendar.quarter_of(this.start - dt.timedelta(days=1))
+    kept = accuracy.keep_baselines(session, moment, [this]) if taken.is_new else 0
+    return {
+        "day": taken.snapshot.day,
+        "is_new": taken.is_new,
+        "open_deals": taken.snapshot.open_deals,
+        "deals": taken.deals,
+        "cells": taken.cells,
+        "baselines": kept,
+        "settled": accuracy.settle(session, moment, before),
+    }
 
 
 def snapshots(session: Session, *, until: dt.datetime) -> tuple[frozen.Snapshot, ...]:

@@ -185,6 +185,12 @@ async def settle_outcomes(context: JobContext, night: str) -> None:
 @tasks.task(name="refresh_scores", retry=_RETRY, pass_context=True)
 async def refresh_scores(context: JobContext, night: str) -> None:
     """Build the features of every open deal and score it."""
+@tasks.task(name="snapshot_forecasts", retry=_RETRY, pass_context=True)
+async def snapshot_forecasts(context: JobContext, night: str) -> None:
+    """Freeze every open deal and every cell of the forecast."""
+    await run(context, "forecast", "snapshot", "--as-of", await moment_of(context))
+
+
     as_of = await moment_of(context)
     await run(context, "features", "build", "--as-of", as_of)
     await run(context, "score", "win-rate", "--as-of", as_of)

@@ -62,6 +62,9 @@ TIMETABLE: Mapping[str, Entry] = {
     "settle_outcomes": Entry(
         "nightly", Words("Write down what became of advice", "记录建议的结果")
     ),
+    "snapshot_forecasts": Entry(
+        "nightly", Words("Freeze the day’s forecast", "冻结当日预测")
+    ),
     "refresh_scores": Entry(
         "nightly", Words("Build features and score open deals", "构建特征并为商机评分")
     ),

@@ -71,23 +71,33 @@ def of_people(column: Expression, owners: Collection[str] | None) -> Expression:
 
 
 def deals(
-    moment: Moment, *, among: Sequence[Select[Any]] = (), closed_in: Period | None = None
+    moment: Moment,
+    *,
+    among: Sequence[Select[Any]] = (),
+    closed_in: Period | None = None,
+    known_at: dt.datetime | None = None,
+    name: str = "forecast_deals",
 ) -> CTE:
     """Return one row per deal as known at a time, closed ones only of a period if one is given.
+
+    ``known_at``: how the moment is known later, where a baseline learns from the past.
 
     Columns: opportunity_id, name, account_id, owner_id, kind (open, on_hold, won, lost),
     category, is_picked, stage (null when closed), due_on, created_at, major, currency, rate_day,
     rate, rate_is_direct and ``value`` in minor units of the company's currency, null without an
     amount or a rate.
     """
-    given = union_all(_still_open(moment, among), _closed(moment, among, closed_in)).subquery()
-    return valued(select(given), to=moment.currency, name="forecast_deals", known_at=moment.as_of)
+    known = moment.as_of if known_at is None else known_at
+    given = union_all(
+        _still_open(moment, among, known), _closed(moment, among, closed_in, known)
+    ).subquery()
+    return valued(select(given), to=moment.currency, name=name, known_at=known)
 
 
-def _still_open(moment: Moment, among: Sequence[Select[Any]]) -> Select[Any]:
+def _still_open(moment: Moment, among: Sequence[Select[Any]], known_at: dt.datetime) -> Select[Any]:
     found = states(
         happened_by=moment.as_of,
-        known_at=moment.as_of,
+        known_at=known_at,
         among=among,
         name="forecast_states",
         with_category=True,
@@ -120,11 +130,16 @@ def _of_stage(found: CTE) -> Expression:
     )
 
 
-def _closed(moment: Moment, among: Sequence[Select[Any]], closed_in: Period | None) -> Select[Any]:
+def _closed(
+    moment: Moment,
+    among: Sequence[Select[Any]],
+    closed_in: Period | None,
+    known_at: dt.datetime,
+) -> Select[Any]:
     window = []
     if closed_in is not None:
         window = [moved_between(*moment.calendar.bounds(closed_in))]
-    found = closings(happened_by=moment.as_of, known_at=moment.as_of, among=[*among, *window])
+    found = closings(happened_by=moment.as_of, known_at=known_at, among=[*among, *window])
     closed_on = cast(func.timezone(moment.calendar.time_zone.key, found.c.closed_at), Date)
     return select(
         found.c.opportunity_id,

@@ -344,3 +344,18 @@ def deals_behind(
         )
         for row in rows
     )  # fmt: skip
+
+
+def members_of_units(session: Session, whole: Tree) -> dict[str, frozenset[str]]:
+    """Return, by org unit, who is placed in it or in a unit below on the tree's day."""
+    above = {
+        row.id: row.parent_id for row in session.execute(select(OrgUnit.id, OrgUnit.parent_id))
+    }
+    found: dict[str, set[str]] = {unit: set() for unit in above}
+    for person, member in whole.members.items():
+        for placed_in in member.unit_ids:
+            unit: str | None = placed_in
+            while unit is not None and person not in found.get(unit, {person}):
+                found[unit].add(person)
+                unit = above[unit]
+    return {unit: frozenset(people) for unit, people in found.items()}
