@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     trials: int = Field(
         default=20, ge=0, le=1000, description="Optuna trials of one training; 0 keeps defaults."
     )
+    upload_days: int = Field(
+        default=30, ge=1, le=3650,
+        description="Days for which uploaded files and the rows an import rejected are kept.",
+    )  # fmt: skip
     retrain_promotes: bool = Field(
         default=False,
         description="Let the weekly retraining promote what the gates allow, without a person.",

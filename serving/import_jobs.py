@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import logging
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -30,6 +31,7 @@ from serving.uploads import Upload
 LOG = logging.getLogger(__name__)
 ENDINGS = (".csv", ".parquet", ".xlsx", ".tsv", ".txt", ".zip")
 _BLOCK = 1 << 20
+_UPLOAD = re.compile(r"([0-9]{1,18})(-rejected)?")
 
 
 class UploadInvalid(Invalid):
@@ -119,6 +121,25 @@ def ask_rollback(
     """Queue a rollback. Raises NoBatch, WrongState."""
     batches.ask_rollback(session, number, by=by)
     _note(session, number, "ask for roll back", by=by, at=at, channel=channel, source=str(number))
+
+
+def forget_uploads(engine: Engine, settings: Settings, *, now: dt.datetime) -> int:
+    """Remove uploaded files and rejected rows kept longer than ``upload_days``; return how many.
+
+    The files of an import that waits or runs stay, whatever their age.
+    """
+    oldest = (now - dt.timedelta(days=settings.upload_days)).timestamp()
+    removed = 0
+    for folder in sorted((settings.home / "uploads").glob("*")):
+        named = _UPLOAD.fullmatch(folder.name)
+        if named is None or folder.is_symlink() or folder.stat().st_mtime >= oldest:
+            continue
+        with transaction(engine) as session:
+            if not batches.release_files(session, int(named[1]), uploads=named[2] is None):
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+        removed += 1
+    return removed
 
 
 def is_waiting(engine: Engine) -> bool:

@@ -152,12 +152,15 @@ async def work_on_imports(context: JobContext, timestamp: int) -> None:
 @tasks.periodic(cron=cron("forget_old_jobs"))
 @tasks.task(name="forget_old_jobs", queueing_lock="forget_old_jobs", pass_context=True)
 async def forget_old_jobs(context: JobContext, timestamp: int) -> None:
-    """Delete the records and logs of jobs that ended a month ago; of upkeep, of yesterday."""
+    """Delete records and logs of jobs that ended a month ago (of upkeep, yesterday); uploads."""
     ours: Context = context.additional_context["winward"]
     await context.app.connector.execute_query_async(
         query=_FORGET_UPKEEP, tasks=[f"winward:{name}" for name in UPKEEP], hours=KEPT_UPKEEP_HOURS
     )
     await asyncio.to_thread(_forget_logs, ours.settings.logs_folder / "jobs", clock.now())
+    await asyncio.to_thread(
+        import_jobs.forget_uploads, ours.engine, ours.settings, now=clock.now()
+    )
     await context.app.job_manager.delete_old_jobs(
         nb_hours=KEPT_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
     )
@@ -182,15 +185,15 @@ async def settle_outcomes(context: JobContext, night: str) -> None:
     await run(context, "settle", "--as-of", await moment_of(context))
 
 
-@tasks.task(name="refresh_scores", retry=_RETRY, pass_context=True)
-async def refresh_scores(context: JobContext, night: str) -> None:
-    """Build the features of every open deal and score it."""
 @tasks.task(name="snapshot_forecasts", retry=_RETRY, pass_context=True)
 async def snapshot_forecasts(context: JobContext, night: str) -> None:
     """Freeze every open deal and every cell of the forecast."""
     await run(context, "forecast", "snapshot", "--as-of", await moment_of(context))
 
 
+@tasks.task(name="refresh_scores", retry=_RETRY, pass_context=True)
+async def refresh_scores(context: JobContext, night: str) -> None:
+    """Build the features of every open deal and score it."""
     as_of = await moment_of(context)
     await run(context, "features", "build", "--as-of", as_of)
     await run(context, "score", "win-rate", "--as-of", as_of)

@@ -237,11 +237,26 @@ def queue_import(
 def queue_again(session: Session, number: int, *, by: str | None) -> None:
     """Ask that what a dry run judged be written. Raises NoBatch, WrongState."""
     batch = find(session, number)
-    if batch.status != "checked" or batch.path is None:
+    session.refresh(batch, with_for_update=True)
+    if batch.status != "checked":
         raise WrongState(f"Import {number} is {batch.status}; only a dry run can be carried out.")
+    if batch.path is None:
+        raise WrongState(f"The files of import {number} are no longer kept; upload them again.")
     batch.status = "queued"
     batch.started_by = by
     batch.options = batch.options | {"dry_run": False}
+
+
+def release_files(session: Session, number: int, *, uploads: bool) -> bool:
+    """Return whether an import's files may be removed; ``uploads``: note that those are gone."""
+    batch = session.get(ImportBatch, number, with_for_update=True)
+    if batch is None:
+        return True
+    if batch.status in ("queued", "running") or batch.progress is not None:
+        return False
+    if uploads:
+        batch.path = None
+    return True
 
 
 def ask_rollback(session: Session, number: int, *, by: str | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from sqlalchemy import text
 
@@ -126,3 +128,29 @@ class TestThePages:
         page = client.get(where, headers=HTML)
         assert {"en": "1 rows removed", "zh": "删除 1 行"}[language] in page.text
         assert f"{where}/rollback" not in page.text
+
+
+class TestForgetting:
+    def test_removes_old_files_and_spares_what_is_needed(self, app, engine, signed_in):
+        admin = signed_in("admin")
+        files = {"files": ("accounts.csv", b"id,name\nn,New\n")}
+        made = [
+            admin.post("/api/v1/imports", files=files, data={"dry_run": "true"}).json()["id"]
+            for _ in range(2)
+        ]
+        work(app, engine)
+        admin.post("/api/v1/imports", files=files)  # waits for the worker
+        uploads = app.state.settings.home / "uploads"
+        (uploads / f"{made[0]}-rejected").mkdir(exist_ok=True)
+        (uploads / "keep me").mkdir()
+        long_ago = NOON.timestamp() - 40 * 86_400
+        for folder in uploads.iterdir():
+            os.utime(folder, (long_ago, long_ago))
+        os.utime(uploads / str(made[1]), (NOON.timestamp() - 29 * 86_400,) * 2)
+        assert import_jobs.forget_uploads(engine, app.state.settings, now=NOON) >= 2
+        left = {folder.name for folder in uploads.iterdir()}
+        assert left == {str(made[1]), str(made[1] + 1), "keep me"}
+        gone = admin.post(f"/imports/{made[0]}/carry-out")
+        assert gone.status_code == 409
+        assert "upload them again" in gone.text
+        assert admin.post(f"/imports/{made[1]}/carry-out").status_code == 303
