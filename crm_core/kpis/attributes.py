@@ -84,6 +84,12 @@ SHARED: tuple[Attribute, ...] = (
 )  # fmt: skip
 """What rows of every source have, null where a row belongs to no such record."""
 
+LEADS: tuple[Attribute, ...] = _of(
+    "lead", "text", lead_source=("线索来源", "Source of the lead"),
+    lead_status=("线索状态", "Status of the lead"),
+)  # fmt: skip
+"""What only rows of leads have."""
+
 PERIODS: tuple[Attribute, ...] = _of(
     "period", "text", day=("日", "Day"), week=("周", "Week"), month=("月", "Month"),
     quarter=("季度", "Quarter"), year=("年度", "Year"),
@@ -126,7 +132,7 @@ def _custom(row: Any, version: Any, *, is_shared: bool) -> Attribute:  # noqa: A
 
 def dimensions(session: Session) -> dict[str, Attribute]:
     """Return what numbers can be sliced by, by name."""
-    every = (*PERIODS, *SHARED, *custom_attributes(session))
+    every = (*PERIODS, *SHARED, *LEADS, *custom_attributes(session))
     return {each.name: each for each in every if each.is_dimension}
 
 

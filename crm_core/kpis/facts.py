@@ -14,7 +14,7 @@ from typing import Literal
 from sqlalchemy import Numeric, Subquery, literal
 from sqlalchemy.orm import Session
 
-from crm_core.kpis.attributes import SHARED, Attribute, Home, custom_attributes
+from crm_core.kpis.attributes import LEADS, SHARED, Attribute, Home, custom_attributes
 from crm_core.kpis.formulas import Kind
 from crm_core.kpis.metric import CREDITED, Texts
 from crm_core.kpis.question import Expression
@@ -38,10 +38,7 @@ _EXTRA: Mapping[Home, tuple[Attribute, ...]] = {
         Attribute("direction", "text", "activity", ("方向", "Direction")),
         Attribute("outcome", "text", "activity", ("结果", "Outcome")),
     ),
-    "lead": (
-        Attribute("lead_source", "text", "lead", ("线索来源", "Source of the lead")),
-        Attribute("lead_status", "text", "lead", ("线索状态", "Status of the lead")),
-    ),
+    "lead": LEADS,
 }
 _DAY = Attribute("day", "date", "row", ("日期", "Day"))
 _SHARE = Attribute("share", "number", "row", ("业绩分成比例", "Credited share"))
@@ -98,6 +95,14 @@ def _of_order(name: str, zh: str, en: str, day: str, known: str, nothing: Texts)
     )  # fmt: skip
 
 
+def _lead(name: str, zh: str, en: str, day: str) -> Fact:
+    return Fact(
+        id=name, names=(zh, en), source=name, home="lead", worth="none", event_date=day,
+        credit="the lead's present owner", currency_rule="none", known="leads",
+        nothing=("系统中没有任何线索记录。", "No lead is recorded at all."),
+    )  # fmt: skip
+
+
 FACTS: tuple[Fact, ...] = (
     _of_order("orders", "已签订单", "signed orders", "orders.ordered_on", "orders", _NO_ORDER),
     _of_order(
@@ -123,6 +128,10 @@ FACTS: tuple[Fact, ...] = (
             "系统中没有任何商机记录过预计成交日。",
             "No deal has ever been given an expected close date.",
         ),
+    ),
+    _lead("new_leads", "新增线索", "new leads", "leads.created_at (company calendar)"),
+    _lead(
+        "qualified_leads", "合格线索", "qualified leads", "leads.qualified_at (company calendar)"
     ),
     Fact(
         id="activities", names=("客户活动", "customer activities"), source="activities",

@@ -19,6 +19,8 @@ _OF_ORDERS = frozenset(
     {"orders", "orders_not_zero", "margins", "first_orders", "invoices", "payments"}
 )
 
+_OF_ACTIVITIES = frozenset({"activities", "visits", "calls", "effective_follow_ups"})
+
 
 def _newest(name: str, as_of: dt.datetime) -> Select[Any]:
     """Return when the newest known fact of a kind was recorded.
@@ -47,7 +49,7 @@ def kinds_under(chosen: Resolved) -> tuple[str, ...]:
         sources.add(item.source if own is None or own.fact is None else own.fact.source)
     found = {
         "orders" if source in _OF_ORDERS else
-        "activities" if source == "activities" else "deals"
+        "activities" if source in _OF_ACTIVITIES else "deals"
         for source in sources
     }  # fmt: skip
     found |= {"orders" for item in chosen.metrics if item.goal is not None}

@@ -26,7 +26,8 @@ _ADDED = ("sum", "count", "ratio", "average")
 FLOWS = frozenset(
     {
         "orders", "orders_not_zero", "margins", "invoices", "payments", "first_orders",
-        "won_deals", "closed_deals", "closed_amounts", "activities",
+        "won_deals", "closed_deals", "closed_amounts", "activities", "visits", "calls",
+        "new_leads", "qualified_leads",
     }
 )  # fmt: skip
 """Sources of which the rows of a period are those of its days; the tests compare them."""

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import text
 
 from crm_core.audit.operations import Origin, set_origin
-from crm_core.kpis import definitions, operations, queries
+from crm_core.kpis import definitions, operations, queries, slices
 from crm_core.kpis.catalogue import CATALOGUE, UnknownMetric
 from crm_core.kpis.checking import DraftInvalid, cycle
 from crm_core.kpis.drafts import Draft
+from crm_core.leads.models import Lead
 from crm_core.money import minor_digits
 from crm_core.people.permissions import MayNot
 from crm_core.people.queries import Viewer, Visibility, calendar, company
@@ -136,6 +137,20 @@ class TestValues:
             people = sum((part[metric_id].numerator or 0) for part in parts.values())
             whole = people + sum(nobodys, Decimal(0)).scaleb(shift)
             assert whole == (found[metric_id].numerator or 0), metric_id
+
+    def test_of_leads_are_told_apart_by_their_source(self, one):
+        """A lead's source is its own, converted or not."""
+        at = dt.datetime(2026, 5, 10, tzinfo=dt.UTC)
+        for number, source in enumerate(["web", "web", "fair", None]):
+            one.add(Lead(id=f"l{number}", created_at=at, source=source, owner_id="u0"))
+        define(one, a_draft(id="x_web", way="count", unit="count", fact="new_leads", value=None,
+                            filter="lead_source = 'web'"))  # fmt: skip
+        asked = {"scope": EVERYONE, "period": calendar(one).parse("2026-05"), "as_of": AFTER}
+        assert queries.value(one, "x_web", **asked).value == 2
+        found = slices.slices(one, "new_leads", by=["lead_source"], **asked)
+        assert {cell.key[0]: cell.value.value for cell in found.cells} == {
+            "web": 2, "fair": 1, None: 1,
+        }  # fmt: skip
 
     def test_of_a_past_time_stay_what_they_were(self, one):
         """Customers moved and changed their tier on 10 April; on 1 April nobody knew."""
