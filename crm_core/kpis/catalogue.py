@@ -2,8 +2,7 @@
 
 Tile, list, export, API, goal and documentation read these records; the statement that computes a
 metric is compiled from its ``source`` and ``aggregation`` in :mod:`crm_core.kpis.queries`. A
-change that moves a published number is a new ``version`` with a line in ``since``. Forecast
-error, bias and value added are declared where forecasts are (``crm_core.forecasts``).
+change that moves a published number is a new ``version`` with a line in ``since``.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from crm_core.kpis import (
     activity_metrics,
     customer_metrics,
     deal_metrics,
+    forecast_metrics,
     lead_metrics,
     order_metrics,
     people_metrics,
@@ -62,6 +62,7 @@ CATALOGUE: tuple[Metric, ...] = (
     *activity_metrics.METRICS,
     *customer_metrics.METRICS,
     *people_metrics.METRICS,
+    *forecast_metrics.METRICS,
     *quota_metrics.METRICS,
 )
 

@@ -16,6 +16,7 @@ from crm_core.kpis import (
     activity_sources,
     customer_sources,
     deal_sources,
+    forecast_sources,
     lead_sources,
     order_sources,
     people_sources,
@@ -67,6 +68,10 @@ SOURCES: dict[str, Callable[[Question], Select[Any]]] = {
         people_sources.complete_records,
         people_sources.valid_records,
         people_sources.fresh_records,
+        people_sources.market,
+        forecast_sources.forecast_misses,
+        forecast_sources.forecast_leanings,
+        forecast_sources.forecast_gains,
     )
 }
 

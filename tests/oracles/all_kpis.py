@@ -7,11 +7,13 @@ from decimal import Decimal
 
 from tests.oracles.customer_kpis import CustomerTwin
 from tests.oracles.deal_kpis import aalen_johansen, kaplan_meier_median
+from tests.oracles.forecast_kpis import ForecastTwin
 
 QUOTIENTS = (
     "win_rate_closed", "win_rate_amount", "slip_rate", "average_deal", "stage_conversion",
     "lead_conversion", "churn_logo", "churn_revenue", "grr", "nrr", "clv", "adoption_active",
-    "dq_completeness", "dq_validity", "dq_freshness",
+    "dq_completeness", "dq_validity", "dq_freshness", "market_share", "profit",
+    "forecast_error", "bias", "forecast_value_added",
 )  # fmt: skip
 MEDIANS = ("cycle_days", "stage_days", "first_touch_hours")
 COHORTS = {"win_rate_cohort_90": 90, "win_rate_cohort_180": 180, "win_rate_cohort_365": 365}
@@ -19,7 +21,7 @@ ROUNDED = ("average_deal", "velocity", "clv")
 """Amounts that are a quotient: rounded once, to the minor unit."""
 
 
-class Twin(CustomerTwin):
+class Twin(CustomerTwin, ForecastTwin):
     """Every metric of one company, period and time."""
 
     def rows(self, metric, users=None):
