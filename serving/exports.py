@@ -78,7 +78,8 @@ def stamp(
     moment = f"{as_of.astimezone(zone).isoformat(timespec='seconds')} ({zone.key})"
     versions = ", ".join(f"{metric} v{version}" for metric, version in definitions.items())
     days = f"{period.name} ({period.start} – {period.end - dt.timedelta(days=1)})"
-    source = f"{row.name} (simulated)" if row.is_simulated else row.name
+    is_said = "simulated" in row.name.lower()
+    source = f"{row.name} (simulated)" if row.is_simulated and not is_said else row.name
     plain = (
         ("company", Words("Company", "公司"), source),
         ("period", Words("Period", "期间"), days),

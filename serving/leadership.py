@@ -309,9 +309,9 @@ COLUMNS = (
     Column("attainment", Words("Attainment", "完成率"), "number"),
     Column("pacing", Words("Pacing", "进度比"), "number"),
     Column("commit", Words("Commit", "承诺"), "number"),
-    Column("most_likely", Words("Most likely", "最可能"), "number"),
-    Column("best_case", Words("Best case", "最好情况"), "number"),
-    Column("pipeline", Words("Pipeline", "管道"), "number"),
+    Column("most_likely", Words("Most likely", "很可能"), "number"),
+    Column("best_case", Words("Best case", "乐观"), "number"),
+    Column("pipeline", Words("Pipeline", "储备"), "number"),
 )
 
 

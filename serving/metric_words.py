@@ -79,6 +79,15 @@ UNITS: Mapping[str, Words] = {
     "hours": Words("business hours", "工作小时"),
     "count": Words("number", "数量"),
 }
+WAYS: Mapping[str, Words] = {
+    "sum": Words("Sum of a value", "求和"),
+    "count": Words("Number of rows", "计数"),
+    "count_distinct": Words("Number of different values", "不同值计数"),
+    "mean": Words("Mean of a value", "均值"),
+    "median": Words("Median of a value", "中位数"),
+    "share": Words("Share of rows for which it holds", "满足条件的占比"),
+    "ratio": Words("Ratio of two numbers", "两指标之比"),
+}
 DIRECTIONS: Mapping[str, Words] = {
     "higher": Words("higher is better", "越高越好"),
     "lower": Words("lower is better", "越低越好"),
