@@ -55,10 +55,11 @@ METRICS: tuple[Metric, ...] = (
         id="effective_follow_ups",
         names=("有效跟进数", "Effective follow-ups"),
         formulas=(
-            "期内记录了结果或时长,或 14 天内商机向前推进的客户活动数;默认不作为薪酬依据。",
-            "Number of customer activities of the period with a recorded outcome or "
-            "duration, or whose deal moved forward within 14 days. Never a base of pay by "
-            "default: activities can be made up.",
+            "期内记录了结果(无人接听、爽约除外)或时长,或 14 天内商机向前推进的客户活动数;"
+            "默认不作为薪酬依据。",
+            "Number of customer activities of the period with a recorded outcome (other than no "
+            "answer or no show) or duration, or whose deal moved forward within 14 days. Never a "
+            "base of pay by default: activities can be made up.",
         ),
         unit="count",
         direction="higher",

@@ -12,6 +12,8 @@ from crm_core.activities.models import Activity
 from crm_core.kpis.question import SOON, Question
 from crm_core.kpis.source_rows import ONE, row_columns
 
+IN_VAIN = ("no answer", "no show")
+"""Outcomes that say that the customer was not met."""
 CUSTOMER_KINDS = ("call", "email", "meeting", "visit", "demo", "proposal")
 
 
@@ -67,7 +69,8 @@ def calls(question: Question) -> Select[Any]:
 def effective_follow_ups(question: Question) -> Select[Any]:
     """Return the customer activities of the period of which something came.
 
-    An outcome or a duration was recorded, or the deal moved forward within fourteen days.
+    An outcome other than that nobody was met, or a duration was recorded, or the deal moved
+    forward within fourteen days.
     """
     last, rows = _done(question, CUSTOMER_KINDS)
     steps = question.steps
@@ -78,5 +81,6 @@ def effective_follow_ups(question: Question) -> Select[Any]:
         or_(steps.c.kind == "won", steps.c.position > steps.c.previous_position),
         steps.c.kind != "lost",
     )
-    has_outcome = func.coalesce(last.c.outcome, "") != ""
+    outcome = func.replace(func.lower(func.coalesce(last.c.outcome, "")), "_", " ")
+    has_outcome = outcome.not_in(("", *IN_VAIN))
     return rows.where(or_(has_outcome, last.c.duration_minutes > 0, moved))

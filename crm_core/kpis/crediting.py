@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import (
     CTE,
     ColumnElement,
+    FromClause,
     Numeric,
     Select,
     Subquery,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    true,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import distinct_on
@@ -44,7 +46,8 @@ def _signed(
     start: dt.date, end: dt.date, known_at: dt.datetime, amount: str
 ) -> tuple[Subquery, Select[Any]]:
     """Return the orders' last versions and those signed in days, of an amount still to be named."""
-    last = last_orders(known_at=known_at)
+    in_days = select(Order.id).where(Order.ordered_on >= start, Order.ordered_on < end)
+    last = last_orders(known_at=known_at, among=Order.id.in_(in_days))
     amounts = {
         "amount": last.c.amount_minor,
         "margin": last.c.amount_minor - last.c.cost_minor,
@@ -156,9 +159,11 @@ def credited(facts: CTE, *, name: str = "credited") -> CTE:
 
     The first ``left`` rows of a fact, by ``turn`` (largest remainder first), get one more. The
     shares are those of the fact's order; without any its owner gets all, without an owner nobody.
+    Shares are looked up fact by fact through their index: a join of relations whose size cannot
+    be guessed is planned as a loop within a loop.
     """
-    shares = _shares(facts, name)
-    whole = func.sum(shares.c.share).over(partition_by=shares.c.id)
+    given, shares = _shares(facts, name)
+    whole = func.greatest(func.coalesce(given.c.given, 0), _ONE)
     size = func.abs(facts.c.value)
     split = (
         select(
@@ -175,7 +180,9 @@ def credited(facts: CTE, *, name: str = "credited") -> CTE:
             (shares.c.share / whole).label("weight"),
             (cast(size * shares.c.share, Numeric(60, 20)) / whole).label("exact"),
         )
-        .join(shares, shares.c.id == facts.c.id)
+        .select_from(facts)
+        .join(given, true())
+        .join(shares, true())
         .subquery(f"{name}_split")
     )
     part = func.trunc(split.c.exact)
@@ -185,24 +192,19 @@ def credited(facts: CTE, *, name: str = "credited") -> CTE:
     return select(split, part.label("part"), turn.label("turn"), left.label("left")).cte(name)
 
 
-def _shares(facts: CTE, name: str) -> Subquery:
-    """Return who gets which share of each fact, the uncredited rest to nobody."""
+def _shares(facts: CTE, name: str) -> tuple[FromClause, FromClause]:
+    """Return the sum of a fact's shares, and who gets which; the uncredited rest to nobody."""
     is_shared = and_(
         Credit.order_id == facts.c.order_id, Credit.kind == "revenue", Credit.share > 0
     )
-    given = select(facts.c.id, Credit.user_id, Credit.share).join(Credit, is_shared)
-    sums = (
-        select(facts.c.id, facts.c.owner_id, func.sum(Credit.share).label("given"))
-        .outerjoin(Credit, is_shared)
-        .group_by(facts.c.id, facts.c.owner_id)
-        .subquery(f"{name}_sums")
-    )
-    to_owner = select(
-        sums.c.id,
-        case((sums.c.given.is_(None), sums.c.owner_id), else_=None).label("user_id"),
-        (_ONE - func.coalesce(sums.c.given, 0)).label("share"),
-    ).where(func.coalesce(sums.c.given, 0) < 1)
-    return union_all(given, to_owner).subquery(f"{name}_shares")
+    given = select(func.sum(Credit.share).label("given")).where(is_shared).lateral(f"{name}_sums")
+    listed = select(Credit.user_id, Credit.share).where(is_shared)
+    rest = select(
+        case((given.c.given.is_(None), facts.c.owner_id), else_=None).label("user_id"),
+        (_ONE - func.coalesce(given.c.given, 0)).label("share"),
+    ).where(func.coalesce(given.c.given, 0) < 1)
+    both = union_all(listed.correlate(facts), rest.correlate(facts, given))
+    return given, both.lateral(f"{name}_shares")
 
 
 def main_credit(order_id: ColumnElement[Any], owner_id: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -173,11 +173,17 @@ def open_deals_new(question: Question) -> Select[Any]:
     earlier = last_orders(
         known_at=question.as_of, among=Order.account_id.in_(select(deals.c.account_id))
     )
-    has_bought = exists().where(
-        earlier.c.account_id == deals.c.account_id,
-        earlier.c.status == "signed",
-        earlier.c.ordered_on <= question.calendar.day_of(question.stock_at),
+    bought = (
+        select(earlier.c.account_id)
+        .distinct()
+        .where(
+            earlier.c.status == "signed",
+            earlier.c.ordered_on <= question.calendar.day_of(question.stock_at),
+        )
+        .cte("bought")
+        .prefix_with("MATERIALIZED")
     )
+    has_bought = exists().where(bought.c.account_id == deals.c.account_id)
     first = (
         select(deals)
         .ext(distinct_on(customer))

@@ -16,7 +16,6 @@ from sqlalchemy import (
     func,
     literal,
     select,
-    true,
 )
 
 from crm_core.activities.models import Activity
@@ -97,17 +96,19 @@ def first_touches(question: Question) -> Select[Any]:
     Activities name a lead only through the deal that it became, so a lead that became none, or
     that nobody touched yet, has no value and is counted apart.
     """
-    acts = last_activities(question.as_of, Activity.opportunity_id.is_not(None))
+    became = select(Lead.converted_opportunity_id).where(question.has(Lead.__table__.c.created_at))
+    acts = last_activities(question.as_of, Activity.opportunity_id.in_(became))
     touch = (
-        select(func.min(acts.c.occurred_at).label("at"))
+        select(Lead.id, func.min(acts.c.occurred_at).label("at"))
+        .join(acts, acts.c.opportunity_id == Lead.converted_opportunity_id)
         .where(
-            acts.c.opportunity_id == Lead.converted_opportunity_id,
             acts.c.kind.in_(CUSTOMER_KINDS),
             acts.c.occurred_at >= Lead.created_at,
             acts.c.occurred_at <= question.as_of,
         )
-        .lateral("touch")
+        .group_by(Lead.id)
+        .subquery("touch")
     )
     came = Lead.__table__.c.created_at
     hours = business_hours(question, touch.c.at) - business_hours(question, came)
-    return _leads(question, came, func.round(hours, 4)).outerjoin(touch, true())
+    return _leads(question, came, func.round(hours, 4)).outerjoin(touch, touch.c.id == Lead.id)

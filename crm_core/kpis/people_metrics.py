@@ -1,4 +1,4 @@
-"""The metrics of people at work in the system, and of the data's health."""
+"""The metrics of people at work in the system, of the data's health, and of the market."""
 
 from __future__ import annotations
 
@@ -88,6 +88,46 @@ METRICS: tuple[Metric, ...] = (
             "尚未做过数据健康检查,没有可查的记录,或您不能查看全公司。",
             "No check was run yet, it found nothing to look at, or you may not see the whole "
             "company.",
+        ),
+    ),
+    Metric(
+        id="market_share",
+        names=("市场份额", "Market share"),
+        formulas=(
+            "期内签约额 ÷ 同期市场规模;市场规模须注明日期和来源。",
+            "Bookings of the period ÷ size of the market in it, which must come dated and "
+            "with its source.",
+        ),
+        unit="ratio",
+        direction="higher",
+        aggregation="ratio",
+        source="market",
+        event_date="the period",
+        credit="nobody: a number of the whole company",
+        currency_rule="none",
+        none_when=(
+            "系统中还没有市场规模或经营成本的数据表。",
+            "The store has no table of market sizes or of the costs of running the company yet.",
+        ),
+    ),
+    Metric(
+        id="profit",
+        names=("利润", "Profit"),
+        formulas=(
+            "期内毛利 − 同期经营成本;经营成本须注明日期和来源。",
+            "Gross margin of the period − the costs of running the company in it, which must "
+            "come dated and with their source.",
+        ),
+        unit="money",
+        direction="higher",
+        aggregation="average",
+        source="market",
+        event_date="the period",
+        credit="nobody: a number of the whole company",
+        currency_rule="none",
+        none_when=(
+            "系统中还没有市场规模或经营成本的数据表。",
+            "The store has no table of market sizes or of the costs of running the company yet.",
         ),
     ),
 )

@@ -18,6 +18,7 @@ from sqlalchemy import (
     case,
     cast,
     column,
+    false,
     func,
     literal,
     null,
@@ -151,3 +152,17 @@ def valid_records(question: Question) -> Select[Any]:
 def fresh_records(question: Question) -> Select[Any]:
     """Return the rules of freshness with the share of records that pass."""
     return _passing(question, "freshness")
+
+
+def market(question: Question) -> Select[Any]:
+    """Return no row: the store has no table of markets and running costs, and none is guessed."""
+    return select(
+        *row_columns(
+            kind="market",
+            row_id=cast(null(), Text),
+            user_id=cast(null(), Text),
+            label=cast(null(), Text),
+            day=literal(question.period.start, Date),
+            value=cast(null(), Numeric),
+        )
+    ).where(false())

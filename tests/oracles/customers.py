@@ -155,8 +155,8 @@ def _outcomes(session, rng) -> None:
     for row in session.execute(text("select distinct id from activities order by id")).all():
         session.execute(
             text("update activities set outcome = :o, duration_minutes = :m where id = :a"),
-            {"o": rng.choice([None, None, "", "held"]), "m": rng.choice([None, None, 0, 5]),
-             "a": row.id},
+            {"o": rng.choice([None, None, "", "held", "no show", "No_answer"]), "a": row.id,
+             "m": rng.choice([None, None, 0, 5])},
         )  # fmt: skip
     session.execute(
         text("update opportunity_events set user_id = :u where field = 'stage'"

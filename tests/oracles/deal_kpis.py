@@ -145,5 +145,6 @@ class DealTwin(OrderTwin):
         for row in self._acts(FOLLOW_UPS):
             did = row["occurred_at"]
             moved = any(did < at <= did + FORTNIGHT for at in forward[row["opportunity_id"]])
-            if row["outcome"] or (row["duration_minutes"] or 0) > 0 or moved:
+            met = row["outcome"] and row["outcome"] not in ("No_answer", "no show")
+            if met or (row["duration_minutes"] or 0) > 0 or moved:
                 yield row["user_id"], 1, 1
