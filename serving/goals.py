@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Literal
 
 from sqlalchemy.orm import Session
 
@@ -24,7 +25,7 @@ from crm_core.goals.arithmetic import (
     reconciled,
     split,
 )
-from crm_core.goals.measuring import BASIS, Measured, measure
+from crm_core.goals.measuring import BASIS, Measured, measure, measure_time, shorter
 from crm_core.goals.queries import GoalDetail, GoalView, PassedDown
 from crm_core.goals.tree import Key, Kind, Subject, Tree, tree_of
 from crm_core.kpis import queries as kpis
@@ -34,7 +35,7 @@ from crm_core.money import Money, from_major, total
 from crm_core.people.queries import Viewer, Visibility, calendar, company
 from crm_core.periods import Period
 from crm_core.quotas.arithmetic import by_unit
-from crm_core.quotas.queries import COUNTED, targets
+from crm_core.quotas.queries import COUNTED, LeaveView, leaves, targets
 from serving.performance import CREDIT
 
 TOGETHER = ("submit", "approve", "lock")
@@ -153,6 +154,8 @@ class Recipe:
     held: Mapping[str, Money] = field(default_factory=dict)
     trust: Decimal = Decimal(0)
     exact: bool = True
+    over: Literal["people", "time"] = "people"
+    """Whether the goal is passed to those below or to shorter periods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +167,7 @@ class Preview:
     names: Mapping[str, str]
     commits: Mapping[str, Money]
     difficulties: Mapping[str, Difficulty]
+    periods: Mapping[str, Period] = field(default_factory=dict)
     basis: str = BASIS
 
 
@@ -355,6 +359,8 @@ def preview(session: Session, goal_id: int, recipe: Recipe, *, asked: Asked) -> 
     goal = queries.detail(session, goal_id, reach=reach).goal
     about = _about(asked, goal)
     tree = tree_of(session, reach, period=about.period, as_of=asked.now)
+    if recipe.over == "time":
+        return _in_time(session, about, tree, goal, recipe)
     below = tree.below(goal.key[1]) if goal.key[0] == "org_unit" else []
     measured = _measured(session, about, tree, below)
     goals = queries.goals_of(
@@ -380,6 +386,27 @@ def preview(session: Session, goal_id: int, recipe: Recipe, *, asked: Asked) -> 
     return Preview(goal=goal, split=found, names=names, commits=commits, difficulties=hard)
 
 
+def _in_time(session: Session, asked: Asked, tree: Tree, goal: GoalView, recipe: Recipe) -> Preview:
+    """Return what passing a goal to shorter periods would make."""
+    parts = shorter(asked.period, calendar(session))
+    subject = tree.find(*goal.key)
+    children = []
+    if subject is not None and parts:
+        with company_wide(session, reason=CREDIT):
+            children = measure_time(
+                session, tree, subject, parts, metric=asked.metric, scope=asked.visibility,
+                as_of=asked.now,
+            )  # fmt: skip
+    found = split(
+        goal.shown.amount, children, mix=recipe.mix, factor=recipe.factor, held=recipe.held
+    )
+    periods = {part.name: part for part in parts}
+    return Preview(
+        goal=goal, split=found, names={name: name for name in periods}, commits={},
+        difficulties={}, periods=periods,
+    )  # fmt: skip
+
+
 def pass_down(
     session: Session,
     goal_id: int,
@@ -401,7 +428,7 @@ def pass_down(
         session, goal_id, found.split, version=version,
         method="reconciled" if recipe.trust else "waterfall" if carried else "top_down",
         mix={str(name): weight for name, weight in found.split.mix.items()}, reason=reason,
-        reach=reach, now=asked.now,
+        reach=reach, now=asked.now, periods=found.periods,
     )  # fmt: skip
     return len(made)
 
@@ -436,6 +463,14 @@ def flags_of(session: Session, goal_id: int, *, asked: Asked) -> list[dict[str, 
         return []
     ratio = "" if found.ratio is None else f"{found.ratio:.4f}"
     return [{"flag": found.flag, "ratio": ratio, "basis": BASIS, "periods": str(found.periods)}]
+
+
+def leaves_of(session: Session, key: Key, *, now: dt.datetime) -> list[LeaveView]:
+    """Return a person's leaves as known, latest first; of a unit nobody's."""
+    if key[0] != "user":
+        return []
+    alone = Visibility(everyone=False, user_ids=frozenset({key[1]}))
+    return leaves(session, alone, as_of=now)
 
 
 def names_of(session: Session, told: GoalDetail) -> dict[str, str]:

@@ -19,8 +19,9 @@ from crm_core.kpis import queries as kpis
 from crm_core.kpis.quota_metrics import PIPELINE_OF
 from crm_core.kpis.standings import goal_named
 from crm_core.people.queries import Visibility
-from crm_core.periods import Period
+from crm_core.periods import FiscalCalendar, Period
 from crm_core.quotas.presence import months_after
+from crm_core.quotas.queries import season
 
 PAST_PERIODS = 4
 BASIS = "history"
@@ -72,7 +73,7 @@ class Measured:
 
 def past_periods(period: Period, count: int = PAST_PERIODS) -> list[Period]:
     """Return the periods of the same length before a month, quarter or year, latest first."""
-    months = (period.end.year - period.start.year) * 12 + period.end.month - period.start.month
+    months = _months(period)
     starts = [months_after(period.start, -months * back) for back in range(count + 1)]
     return [
         Period(start, end, f"{start:%Y-%m}") for end, start in zip(starts, starts[1:], strict=False)
@@ -114,6 +115,63 @@ def measure(
             _share(strength, tree.period),
         )  # fmt: skip
     return found
+
+
+def shorter(period: Period, own: FiscalCalendar) -> list[Period]:
+    """Return the quarters of a year, the months of a quarter; nothing of a month."""
+    months = _months(period)
+    step = {12: 3, 3: 1}.get(months)
+    if step is None:
+        return []
+    starts = [months_after(period.start, step * n) for n in range(months // step + 1)]
+    return [_named(start, end, own) for start, end in zip(starts, starts[1:], strict=False)]
+
+
+def _named(start: dt.date, end: dt.date, own: FiscalCalendar) -> Period:
+    quarter = own.quarter_of(start)
+    is_quarter = (quarter.start, quarter.end) == (start, end)
+    return quarter if is_quarter else Period(start, end, f"{start:%Y-%m}")
+
+
+def measure_time(
+    session: Session,
+    tree: Tree,
+    subject: Subject,
+    parts: Sequence[Period],
+    *,
+    metric: str,
+    scope: Visibility,
+    as_of: dt.datetime,
+) -> list[Child]:
+    """Return the parts of a period as a decomposition weighs them.
+
+    History is what the subject sold on the same days a year before; season what the policy says
+    of their months.
+    """
+    before = [
+        Period(months_after(part.start, -12), months_after(part.end, -12), part.name)
+        for part in parts
+    ]
+    sold = _actuals(session, metric, subject.kind, before, scope, as_of)
+    weights = season(session, as_of=as_of)
+    children = []
+    for part, actual in zip(parts, sold, strict=True):
+        there = tree.strength(subject, part)
+        whole = there.heads * part.days
+        months = {(part.start.month - 1 + n) % 12 for n in range(_months(part))}
+        children.append(
+            Child(
+                kind="period", id=part.name, history=actual.get(subject.id),
+                season=sum((weights[m] for m in months), _NOTHING) if weights else None,
+                capacity=there.days / whole if whole else _NOTHING,
+                ramp=there.full_days / there.days if there.days else _NOTHING,
+            )
+        )  # fmt: skip
+    return children
+
+
+def _months(period: Period) -> int:
+    return (period.end.year - period.start.year) * 12 + period.end.month - period.start.month
 
 
 def _share(strength: Strength, period: Period) -> Decimal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from crm_core.audit import operations as audit
 from crm_core.errors import Conflict, Invalid
 from crm_core.exchange import QUOTA_METRICS
 from crm_core.goals.access import NoSuchGoal, Reach, SubjectKind
-from crm_core.goals.arithmetic import Act, Child, Line, SelfApproval, Split, State, moved
+from crm_core.goals.arithmetic import Act, Line, SelfApproval, Split, State, moved
 from crm_core.goals.models import (
     Goal,
     GoalCommit,
@@ -352,8 +352,11 @@ def pass_down(
     reason: str | None,
     reach: Reach,
     now: dt.datetime,
+    periods: Mapping[str, Period] | None = None,
 ) -> list[Goal]:
     """Write a split down and make a draft for each child; return the children's goals.
+
+    ``periods`` are the shorter ones by name where the goal is passed to those.
 
     A child's former draft is withdrawn for it; what is discussed already stands against it.
     Every child gets its draft or none does. Raises what ``propose`` raises, and GoalChanged.
@@ -373,33 +376,33 @@ def pass_down(
     )  # fmt: skip
     made = []
     for line in found.lines:
-        assert line.child.kind != "period"
-        again = _give_up_draft(session, goal, line.child, reach, now=now)
+        wanted = _part_of(goal, period, line, periods or {}, method=method)
+        again = _give_up_draft(session, wanted, reach, now=now)
         made.append(
-            propose(
-                session,
-                Wanted(
-                    subject_kind=line.child.kind, subject_id=line.child.id, metric=goal.metric,
-                    period=period, amount=line.amount, base=line.given, method=method,
-                    reason=reason or again,
-                ),
-                reach=reach, now=now,
-            )
+            propose(session, replace(wanted, reason=reason or again), reach=reach, now=now)
         )  # fmt: skip
     return made
 
 
+def _part_of(
+    goal: Goal, period: Period, line: Line, periods: Mapping[str, Period], *, method: Method
+) -> Wanted:
+    """Return what a child is to reach: somebody in the same period, or the same in a shorter."""
+    child = line.child
+    kind = goal.subject_kind if child.kind == "period" else child.kind
+    return Wanted(
+        subject_kind="user" if kind == "user" else "org_unit", metric=goal.metric,
+        subject_id=goal.subject_id if child.kind == "period" else child.id,
+        period=periods[child.id] if child.kind == "period" else period,
+        amount=line.amount, base=line.given, method=method,
+    )  # fmt: skip
+
+
 def _give_up_draft(
-    session: Session, parent: Goal, child: Child, reach: Reach, *, now: dt.datetime
+    session: Session, wanted: Wanted, reach: Reach, *, now: dt.datetime
 ) -> str | None:
     """Withdraw a child's draft; return the reason of its next version, None for its first."""
-    goal = session.scalar(
-        select(Goal).where(
-            Goal.subject_kind == child.kind, Goal.subject_id == child.id,
-            Goal.metric == parent.metric, Goal.period_start == parent.period_start,
-            Goal.period_end == parent.period_end,
-        )
-    )  # fmt: skip
+    goal = _found(session, wanted)
     before = _current(session, goal.id) if goal else None
     if goal is None or before is None:
         return None

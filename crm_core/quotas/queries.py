@@ -43,6 +43,22 @@ class Person:
     presence: Presence
 
 
+@dataclass(frozen=True, slots=True)
+class LeaveView:
+    """Days ``[starts_on, ends_on)`` on which a person carries no quota."""
+
+    id: int
+    user_id: str
+    starts_on: dt.date
+    ends_on: dt.date
+    recorded_at: dt.datetime
+
+    @property
+    def last_day(self) -> dt.date:
+        """The last day of it."""
+        return self.ends_on - dt.timedelta(days=1)
+
+
 def targets(
     session: Session,
     *,
@@ -112,15 +128,16 @@ def policy(session: Session, kind: str, *, as_of: dt.datetime) -> QuotaPolicy | 
     return found
 
 
-def leaves(session: Session, scope: Visibility, *, as_of: dt.datetime) -> list[Leave]:
+def leaves(session: Session, scope: Visibility, *, as_of: dt.datetime) -> list[LeaveView]:
     """Return the leaves of the people in scope that were known and not taken back, latest first."""
-    return list(
-        session.scalars(
-            select(Leave)
-            .where(scope.condition(Leave.user_id), _is_known(as_of))
-            .order_by(Leave.starts_on.desc(), Leave.id)
-        )
+    rows = session.scalars(
+        select(Leave)
+        .where(scope.condition(Leave.user_id), _is_known(as_of))
+        .order_by(Leave.starts_on.desc(), Leave.id)
     )
+    return [
+        LeaveView(row.id, row.user_id, row.starts_on, row.ends_on, row.recorded_at) for row in rows
+    ]
 
 
 def _day(text: str) -> dt.date:

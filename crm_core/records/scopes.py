@@ -16,7 +16,6 @@ from sqlalchemy.types import Text
 from crm_core.accounts.models import Account, Contact
 from crm_core.opportunities.models import Opportunity
 from crm_core.orders.models import Order
-from crm_core.people.models import User
 from crm_core.people.queries import Visibility
 from crm_core.records.tables import Relation
 
@@ -69,16 +68,12 @@ def _order(rows: Relation, may: Visibility) -> Condition:
 
 
 def _quota(rows: Relation, may: Visibility) -> Condition:
-    """Return that the quota is of somebody, or of the unit of somebody, one may act for."""
+    """Return that the quota is of somebody one may act for, or of a unit one leads."""
     people = literal(sorted(may.user_ids), ARRAY(Text))
-    units = select(User.org_unit_id).where(User.id == any_(people))
+    units = literal(sorted(may.unit_ids), ARRAY(Text))
     return or_(
         and_(rows.c.subject_kind == "user", rows.c.subject_id == any_(people)),
-        and_(
-            rows.c.subject_kind == "org_unit",
-            rows.c.subject_id.in_(units),
-            literal(len(may.user_ids) > 1),
-        ),
+        and_(rows.c.subject_kind == "org_unit", rows.c.subject_id == any_(units)),
     )
 
 

@@ -301,13 +301,19 @@ class RecipeText(BaseModel):
     held: dict[str, Major] = Field(default_factory=dict, max_length=1000)
     trust: Decimal = Field(Decimal(0), ge=0, le=1, max_digits=6)
     exact: bool = True
+    over: Literal["people", "time"] = "people"
 
     def recipe(self, currency: str) -> Recipe:
         """Return the recipe with its amounts in the goal's currency."""
         from_text = {key: from_major(major, currency) for key, major in self.held.items()}
         mix = {name: self.mix[name] for name in COMPONENTS if name in self.mix}
         return Recipe(
-            mix=mix, factor=self.factor, held=from_text, trust=self.trust, exact=self.exact
+            mix=mix,
+            factor=self.factor,
+            held=from_text,
+            trust=self.trust,
+            exact=self.exact,
+            over=self.over,
         )
 
 

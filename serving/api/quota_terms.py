@@ -78,7 +78,7 @@ class Created(BaseModel):
     id: int
 
 
-def _records(viewer: Viewer, may: Visibility) -> Visibility:
+def records_leave_of(viewer: Viewer, may: Visibility) -> Visibility:
     """Return whose leave the viewer records: whose goals they set, never their own."""
     within = permissions.within(viewer, "edit", "goals", visibility=may)
     if within.everyone:
@@ -101,7 +101,7 @@ def record_leave(
 ) -> Created:
     """Note that somebody carries no quota on some days."""
     number = operations.record_leave(
-        session, within=_records(viewer, may), by=viewer.id, now=now, **given.model_dump()
+        session, within=records_leave_of(viewer, may), by=viewer.id, now=now, **given.model_dump()
     )
     return Created(id=number)
 
@@ -112,7 +112,9 @@ def cancel_leave(
     leave_id: Number, session: SessionOfRequest, viewer: SignedIn, may: May, now: Now
 ) -> None:
     """Take a leave back; what was known before stays known."""
-    operations.cancel_leave(session, leave_id, within=_records(viewer, may), by=viewer.id, now=now)
+    operations.cancel_leave(
+        session, leave_id, within=records_leave_of(viewer, may), by=viewer.id, now=now
+    )
 
 
 @router.get("/quota-policies/{kind}")

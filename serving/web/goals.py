@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Path, Query
 from fastapi.responses import RedirectResponse, Response
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from crm_core.exchange import QUOTA_METRICS
 from crm_core.goals import operations, queries
 from crm_core.goals.access import reach_of
-from crm_core.goals.arithmetic import Component
+from crm_core.goals.arithmetic import COMPONENTS, Component
 from crm_core.goals.operations import Wanted
 from crm_core.money import Money, from_major
+from crm_core.quotas import operations as quotas
 from crm_core.quotas.queries import COUNTED
 from serving import goals, logins
 from serving.addresses import ByPart
 from serving.api.goals import SETS_GOALS
 from serving.api.goals_schemas import MetricName
+from serving.api.quota_terms import records_leave_of
 from serving.deals import Blank
 from serving.dependencies import May, Now, SessionOfRequest, SignedIn
 from serving.goals import Asked, Recipe
@@ -37,14 +38,35 @@ UnitId = Annotated[Annotated[str, Field(max_length=200)] | None, Blank, Query()]
 Note = Annotated[Annotated[str, Field(max_length=1000)] | None, Blank, Form()]
 Back = Annotated[str, Form(max_length=2000)]
 Major = Annotated[Decimal, Form(ge=0, max_digits=18, decimal_places=4)]
-Share = Annotated[Decimal, Query(ge=0, le=100, max_digits=6)]
-ShareGiven = Annotated[Decimal, Form(ge=0, le=100, max_digits=6)]
-Percent = Annotated[Decimal, Query(ge=10, le=300, max_digits=9)]
-PercentGiven = Annotated[Decimal, Form(ge=10, le=300, max_digits=9)]
-Held = Annotated[list[Annotated[str, Field(max_length=30)]], Query(max_length=1000)]
-HeldGiven = Annotated[list[Annotated[str, Field(max_length=30)]], Form(max_length=1000)]
-Ids = Annotated[list[Annotated[str, Field(max_length=200)]], Query(max_length=1000)]
-IdsGiven = Annotated[list[Annotated[str, Field(max_length=200)]], Form(max_length=1000)]
+Share = Annotated[Decimal, Field(ge=0, le=100, max_digits=6)]
+_EVENLY: dict[Component, Decimal] = {"even": Decimal(1)}
+
+
+@router.post("/leaves")
+@allow(SETS_GOALS)
+def record_leave(
+    session: SessionOfRequest, viewer: SignedIn, may: May, now: Now,
+    user_id: Annotated[str, Form(max_length=200)], starts_on: Annotated[dt.date, Form()],
+    ends_on: Annotated[dt.date, Form()], back: Back = "/goals",
+) -> Response:  # fmt: skip
+    """Note that somebody carries no quota from a first to a last day."""
+    quotas.record_leave(
+        session, user_id=user_id, starts_on=starts_on, ends_on=ends_on + dt.timedelta(days=1),
+        within=records_leave_of(viewer, may), by=viewer.id, now=now,
+    )  # fmt: skip
+    return _go(back)
+
+
+@router.post("/leaves/{leave_id}/cancel")
+@allow(SETS_GOALS)
+def cancel_leave(
+    leave_id: Number, session: SessionOfRequest, viewer: SignedIn, may: May, now: Now,
+    back: Back = "/goals",
+) -> Response:  # fmt: skip
+    """Take a leave back."""
+    within = records_leave_of(viewer, may)
+    quotas.cancel_leave(session, leave_id, within=within, by=viewer.id, now=now)
+    return _go(back)
 
 
 def _go(back: str) -> Response:
@@ -79,7 +101,10 @@ def goal_page(
     return pages.render(
         "goal.html", frame, told=told, node=node, counted=told.goal.metric in COUNTED,
         chosen=goals.link_of(session, told.goal.period), bar=charts.progress, from_minor=Money,
-        names=goals.names_of(session, told), worth=partial(goals.money_of, session, currency=None),
+        names=goals.names_of(session, told),
+        leaves=goals.leaves_of(session, told.goal.key, now=now),
+        records_leave=records_leave_of(viewer, may).allows(told.goal.key[1]),
+        worth=partial(goals.money_of, session, currency=None),
     )  # fmt: skip
 
 
@@ -137,40 +162,59 @@ def commit_to(
     return _go(back)
 
 
-def _recipe(
-    goal: queries.GoalView, weights: dict[Component, Decimal], *,
-    factor: Decimal, trust: Decimal, exact: bool, held_id: Sequence[str], held: Sequence[str],
-) -> Recipe:  # fmt: skip
-    """Return the recipe of a form: percents become shares, blank held amounts are not held."""
-    code = goal.shown.amount.currency
-    fixed = {
-        subject: from_major(text.strip(), code)
-        for subject, text in zip(held_id, held, strict=False)
-        if text.strip()
-    }
-    mix: dict[Component, Decimal] = weights if any(weights.values()) else {"even": Decimal(1)}
-    return Recipe(mix=mix, factor=factor / 100, held=fixed, trust=trust / 100, exact=exact)
+class RecipeForm(BaseModel):
+    """How a goal is to be passed down, in percents as they are typed; a blank amount holds none."""
+
+    history: Share = Decimal(50)
+    potential: Share = Decimal(20)
+    even: Share = Decimal(30)
+    season: Share = Decimal(0)
+    factor: Annotated[Decimal, Field(ge=10, le=300, max_digits=9)] = Decimal(100)
+    trust: Share = Decimal(0)
+    exact: bool = False
+    over: Literal["people", "time"] = "people"
+    held_id: list[Annotated[str, Field(max_length=200)]] = Field([], max_length=1000)
+    held: list[Annotated[str, Field(max_length=30)]] = Field([], max_length=1000)
+
+    @property
+    def weights(self) -> dict[Component, Decimal]:
+        """The weight of each component."""
+        return {name: getattr(self, name) for name in COMPONENTS}
+
+    def recipe(self, goal: queries.GoalView) -> Recipe:
+        """Return the recipe, its amounts in the goal's currency. Raises NotAnAmount."""
+        code = goal.shown.amount.currency
+        typed = zip(self.held_id, self.held, strict=False)
+        fixed = {key: from_major(text.strip(), code) for key, text in typed if text.strip()}
+        mix = self.weights if any(self.weights.values()) else _EVENLY
+        return Recipe(
+            mix=mix, factor=self.factor / 100, held=fixed, trust=self.trust / 100,
+            exact=self.exact, over=self.over,
+        )  # fmt: skip
+
+
+class PassDownForm(RecipeForm):
+    """A recipe to carry out for the version that was read."""
+
+    version: int = Field(ge=1, le=2**31 - 1)
+    reason: Annotated[Annotated[str, Field(max_length=1000)] | None, Blank] = None
+    back: str = Field("/goals", max_length=2000)
 
 
 @router.get("/goals/{goal_id}/pass-down")
 @allow(SETS_GOALS)
 def pass_down_page(
     goal_id: Number, frame: Framed, session: SessionOfRequest, viewer: SignedIn, may: May,
-    now: Now, history: Share = Decimal(50), potential: Share = Decimal(20),
-    even: Share = Decimal(30), factor: Percent = Decimal(100), trust: Share = Decimal(0),
-    exact: bool = False, held_id: Ids = [], held: Held = [],  # noqa: B006 - FastAPI copies them
+    now: Now, form: Annotated[RecipeForm, Query()],
 ) -> Response:  # fmt: skip
     """Show what passing a goal down would make, with every weight."""
     reach = reach_of(session, viewer, may, as_of=now)
     goal = queries.detail(session, goal_id, reach=reach).goal
-    weights: dict[Component, Decimal] = {"history": history, "potential": potential, "even": even}
-    recipe = _recipe(goal, weights, factor=factor, trust=trust, exact=exact,
-                     held_id=held_id, held=held)  # fmt: skip
     asked = Asked(viewer, may, goal.metric, goal.period, now)
-    found = goals.preview(session, goal_id, recipe, asked=asked)
+    found = goals.preview(session, goal_id, form.recipe(goal), asked=asked)
     return pages.render(
-        "pass_down.html", frame, found=found, weights=weights, factor=factor, trust=trust,
-        exact=exact, counted=goal.metric in COUNTED, chosen=goals.link_of(session, goal.period),
+        "pass_down.html", frame, found=found, form=form, counted=goal.metric in COUNTED,
+        chosen=goals.link_of(session, goal.period),
     )  # fmt: skip
 
 
@@ -178,20 +222,13 @@ def pass_down_page(
 @allow(SETS_GOALS)
 def pass_down(
     goal_id: Number, session: SessionOfRequest, viewer: SignedIn, may: May, now: Now,
-    version: Annotated[int, Form(ge=1, le=2**31 - 1)], history: ShareGiven, potential: ShareGiven,
-    even: ShareGiven, factor: PercentGiven, trust: ShareGiven,
-    exact: Annotated[bool, Form()] = False, reason: Note = None, held_id: IdsGiven = [],  # noqa: B006 - likewise
-    held: HeldGiven = [],  # noqa: B006 - likewise
-    back: Back = "/goals",
+    form: Annotated[PassDownForm, Form()],
 ) -> Response:  # fmt: skip
     """Make a draft for each child, exactly as the preview showed them."""
     reach = reach_of(session, viewer, may, as_of=now)
     goal = queries.detail(session, goal_id, reach=reach).goal
-    weights: dict[Component, Decimal] = {"history": history, "potential": potential, "even": even}
-    recipe = _recipe(goal, weights, factor=factor, trust=trust, exact=exact,
-                     held_id=held_id, held=held)  # fmt: skip
+    asked = Asked(viewer, may, goal.metric, goal.period, now)
     goals.pass_down(
-        session, goal_id, recipe, version=version, reason=reason,
-        asked=Asked(viewer, may, goal.metric, goal.period, now),
-    )  # fmt: skip
-    return _go(back)
+        session, goal_id, form.recipe(goal), version=form.version, reason=form.reason, asked=asked
+    )
+    return _go(form.back)

@@ -24,6 +24,8 @@ ABOUT_GOALS = {
     ("POST", "/leaderboards"),
     ("GET", "/leaderboards/{leaderboard_id}"),
     ("POST", "/leaderboards/{leaderboard_id}/freeze"),
+    ("POST", "/leaves"),
+    ("POST", "/leaves/{leave_id}/cancel"),
     ("GET", "/goals"),
     ("POST", "/goals"),
     ("POST", "/goals/acts"),

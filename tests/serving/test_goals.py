@@ -181,6 +181,25 @@ class TestPassingDown:
         }  # fmt: skip
         assert Decimal(found["residual"]["amount"]) == -50
 
+    def test_to_shorter_periods_follows_season_and_history(self, sold, signed_in):
+        ops = signed_in("ops")
+        season = {"weights": [0] * 6 + [10, 30, 60] + [0] * 3, "reason": "autumn"}
+        ops.put(f"{API}/quota-policies/season", json=season)
+        goal = made(ops, "rep", "300.00")
+        given = {"mix": {"season": 1}, "over": "time"}
+        found = ops.post(f"{API}/goals/{goal}/preview", json=given).json()
+        assert {x["id"]: x["amount"]["amount"] for x in found["lines"]} == {
+            "2026-07": "30.00", "2026-08": "90.00", "2026-09": "180.00",
+        }  # fmt: skip
+        by_history = {"mix": {"history": 1}, "over": "time", "version": 1}
+        assert ops.post(f"{API}/goals/{goal}/pass-down", json=by_history).json() == {"drafts": 3}
+        august = ops.get(f"{API}/goals", params={"period": "2026-08", "unit": "east"}).json()
+        amounts = {x["id"]: x["goal"]["shown"]["amount"]["amount"] for x in august["below"]
+                   if x["goal"]}  # fmt: skip
+        assert amounts == {"rep": "300.00"}  # a year before everything was sold in August
+        page = ops.get(f"/goals/{goal}/pass-down?over=time&season=100&history=0&potential=0&even=0")
+        assert "$180.00" in page.text
+
 
 class TestTerms:
     def test_of_leave_are_recorded_by_who_sets_the_goal_and_taken_back(self, sold, signed_in):
@@ -237,6 +256,15 @@ class TestThePages:
         assert ops.post("/goals/acts", data=all_of_them).status_code == 303
         history = ops.get(f"/goals/{below[0]['goal']['id']}?lang=zh")
         assert "讨论中" in history.text
+        here = f"/goals/{below[0]['goal']['id']}"
+        leave = {"csrf_token": token, "user_id": below[0]["id"], "starts_on": "2026-07-01",
+                 "ends_on": "2026-07-31", "back": here}  # fmt: skip
+        assert ops.post("/leaves", data=leave).headers["location"] == here
+        assert "2026年7月31日" in ops.get(here).text
+        number = ops.get(f"{API}/leaves").json()[0]["id"]
+        back = {"csrf_token": token, "back": here}
+        assert ops.post(f"/leaves/{number}/cancel", data=back).status_code == 303
+        assert "2026年7月31日" not in ops.get(here).text
 
     @pytest.mark.parametrize("who", ["rep", "manager", "leader", "finance", "admin"])
     def test_open_for_everybody_with_and_without_goals(self, sold, signed_in, who):
