@@ -32,7 +32,7 @@ AGAINST_QUOTA = ("attainment", "pacing", "gap", "coverage", "pipeline_needed")
 BEHIND_QUOTA = ("bookings", "pipeline_in_period")
 OTHERS = (
     "win_rate_closed", "average_deal", "cycle_days", "pipeline", "weighted_pipeline", "slip_rate",
-    "velocity", "new_customers", "activities", "visits", "calls", "effective_follow_ups",
+    "new_customers", "activities", "visits", "calls", "effective_follow_ups",
     "new_leads", "lead_conversion", "first_touch_hours",
 )  # fmt: skip
 IN_TREND = ("bookings", "attainment")
@@ -68,6 +68,7 @@ class Point:
 class NumbersPage:
     """Everything the page shows. ``person`` is (id, name), None for everybody visible.
 
+    ``before`` are the other numbers of the period before, asked for of one person only.
     ``elapsed`` is the share of the quota expected by now. Where ``place`` is None, ``untold``
     says why.
     """
@@ -77,7 +78,8 @@ class NumbersPage:
     person: tuple[str, str] | None
     people: tuple[tuple[str, str], ...]
     now: RepSummary
-    before: RepSummary
+    before: RepSummary | None
+    period_before: Period
     others: tuple[Tile, ...]
     trend: tuple[Point, ...]
     elapsed: Decimal | None
@@ -96,7 +98,7 @@ class NumbersPage:
 
     def change(self, tile: Tile) -> Decimal | None:
         """Return by how much a number differs from the period before, None where it cannot."""
-        earlier = self.before.tile(tile.metric).value
+        earlier = None if self.before is None else self.before.tile(tile.metric).value
         return None if tile.value is None or earlier is None else tile.value - earlier
 
 
@@ -122,10 +124,12 @@ def numbers_page(
         session, visibility=scope, period=period, as_of=as_of, person=person,
         metric_ids=_known((*AGAINST_QUOTA, *BEHIND_QUOTA, *OTHERS)),
     )  # fmt: skip
-    before = performance.rep_summary(
-        session, visibility=scope, as_of=as_of, metric_ids=_known(OTHERS), judged=False,
-        period=people.calendar(session).preceding(period),
-    )  # fmt: skip
+    earlier, before = people.calendar(session).preceding(period), None
+    if person is not None:
+        before = performance.rep_summary(
+            session, visibility=scope, as_of=as_of, metric_ids=_known(OTHERS), period=earlier,
+            judged=False,
+        )  # fmt: skip
     found, untold = _place(session, person, staff, period=period, as_of=as_of)
     return NumbersPage(
         period=period,
@@ -134,6 +138,7 @@ def numbers_page(
         people=tuple((who.id, who.name) for who in staff if visibility.allows(who.id)),
         now=now,
         before=before,
+        period_before=earlier,
         others=tuple(now.tile(metric_id) for metric_id in _known(OTHERS)),
         trend=tuple(
             Point(each.period, each.tile("bookings"), each.tile("attainment"))
