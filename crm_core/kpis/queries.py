@@ -232,7 +232,13 @@ def rows_as_asked(
         select(source)
         .where(asked.scope.condition(source.c.user_id))
         .where(true() if cell is None else is_key(source.c.slice, cell[1]))
-        .order_by(source.c.day.desc().nulls_last(), source.c.row_id, source.c.user_id)
+        .order_by(
+            source.c.day.desc().nulls_last(),
+            source.c.row_id,
+            source.c.user_id,
+            source.c.label,
+            source.c.value,
+        )
         .limit(limit)
         .offset(offset)
     )

@@ -11,6 +11,7 @@ from sqlalchemy import event, text
 from crm_core.kpis import queries
 from crm_core.kpis.catalogue import CATALOGUE, UnknownMetric, metric
 from crm_core.kpis.membership import WITHOUT_A_PLACE
+from crm_core.kpis.quota_metrics import GOALS
 from crm_core.money import minor_digits, round_half_even
 from crm_core.people.queries import Visibility, calendar, company
 from tests.oracles import customers as companies
@@ -205,6 +206,28 @@ class TestValues:
             booked = twin.value("bookings", names)
             if holders:
                 assert whole.value == Decimal(booked) / Decimal(sum(t for _, t in holders))
+
+    @pytest.mark.parametrize("goal", GOALS)
+    def test_against_any_quota_equal_their_twins(self, made, goal):
+        as_of = QUESTIONS[0][1]
+        period = calendar(made).parse("2027-Q1")
+        twin = Twin(made, period, as_of)
+        suffix = "" if goal == "bookings" else f"_{goal}"
+        forms = [f"{form}{suffix}" for form in ("attainment", "gap", "coverage", "pipeline_needed")]
+        asked = {"period": period, "as_of": as_of}
+        found = queries.by_subject(made, forms, grouping="user", scope=EVERYONE, **asked)
+        for person in PEOPLE:
+            expected = twin.against(goal, person)
+            for form, theirs in zip(forms, expected or (None,) * 4, strict=True):
+                ours = found[person][form] if person in found else None
+                if ours is None or ours.value is None:
+                    is_unpriced = "exchange rate" in ((ours and ours.reason_if_none) or "")
+                    is_silent = "at all" in ((ours and ours.reason_if_none) or "")
+                    assert theirs is None or is_unpriced or is_silent or not ours.rows, form
+                elif metric(form).unit == "money":
+                    assert ours.value == natural(made, form, round_half_even(theirs)), form
+                else:
+                    assert same(ours.value, theirs), (form, ours, theirs)
 
     def test_cost_the_same_number_of_queries_whatever_the_size(self, session):
         counts = []
