@@ -128,6 +128,15 @@ class Board:
         return {act: chosen for act, chosen in found.items() if chosen}
 
     @property
+    def flagged(self) -> frozenset[int]:
+        """The goals below against whose amount something speaks."""
+        return frozenset(
+            node.goal.id
+            for node in self.below
+            if node.goal is not None and node.difficulty is not None and node.difficulty.flag
+        )
+
+    @property
     def below_sum(self) -> Money | None:
         """The sum of what is planned below, None where nothing is."""
         planned = [node.planned for node in self.below if node.planned is not None]
@@ -331,7 +340,16 @@ def _difficulties(
     )
     known = [s for s in subjects if s.key in goals and tree.find(*s.key)]
     measured = _measured(session, asked, tree, known)
-    return {key: found.difficulty(goals[key].shown.amount.major) for key, found in measured.items()}
+    return {
+        key: found.difficulty(goals[key].shown.amount.major, planned=_planned_days(key, goals[key]))
+        for key, found in measured.items()
+    }
+
+
+def _planned_days(key: Key, goal: GoalView) -> Decimal | None:
+    """Return the days a person's amount is for; a unit's does not fall with its people's."""
+    days = goal.shown.planned_days or Decimal(goal.period.days)
+    return days if key[0] == "user" else None
 
 
 def _in_units(

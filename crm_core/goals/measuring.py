@@ -62,9 +62,14 @@ class Measured:
         whole = self.strength.heads * self._days
         return self.strength.days / whole if whole else _NOTHING
 
-    def difficulty(self, amount: Decimal) -> Difficulty:
-        """Return how hard an amount is, held against the past."""
-        return difficulty(amount, past=self.past, presence=self.presence)
+    def difficulty(self, amount: Decimal, *, planned: Decimal | None = None) -> Difficulty:
+        """Return how hard an amount is, held against the past.
+
+        ``planned`` is the days the amount is for: it falls with the days they will be there, as
+        their target does. Without it the amount is for the days known now.
+        """
+        asked = amount if planned is None else amount * self.strength.full_days / planned
+        return difficulty(asked, past=self.past, presence=self.presence)
 
     @property
     def _days(self) -> Decimal:

@@ -100,6 +100,18 @@ class TestAGoal:
             "unattainable", "history", Decimal("1.6"),
         )  # fmt: skip
 
+    def test_is_no_harder_for_who_goes_on_leave(self, sold, signed_in):
+        ops, manager = signed_in("ops"), signed_in("manager")
+        goal = made(ops, "colleague", "100.00")
+        act(ops, goal, "submit")
+        leave = {"user_id": "colleague", "starts_on": "2026-08-01", "ends_on": "2026-09-01"}
+        assert manager.post(f"{API}/leaves", json=leave).status_code == 201
+        below = {each["id"]: each for each in level(ops, unit="east")["below"]}
+        hard = below["colleague"]["difficulty"]
+        assert hard["flag"] is None
+        assert abs(Decimal(hard["ratio"]) - 1) < Decimal("1e-9")
+        assert abs(Decimal(hard["potential"]) - Decimal(6100) / 92) < Decimal("1e-9")
+
     def test_of_the_own_unit_or_oneself_is_set_by_nobody(self, sold, signed_in):
         for who, kind, subject in (
             ("manager", "org_unit", "east"), ("manager", "user", "manager"),
