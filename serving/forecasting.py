@@ -24,10 +24,11 @@ from crm_core.forecasts import (
     operations,
     queries,
 )
-from crm_core.forecasts.arithmetic import Cell
+from crm_core.forecasts.accuracy import Score
+from crm_core.forecasts.arithmetic import Cell, bottom_up
 from crm_core.forecasts.bridges import Bridge
 from crm_core.forecasts.cadence import Standing
-from crm_core.forecasts.catalogue import RollUp
+from crm_core.forecasts.catalogue import LAYERS, Layer, RollUp
 from crm_core.forecasts.judgement import Set, Submission
 from crm_core.forecasts.queries import Asker, Board, Deal
 from crm_core.forecasts.snapshots import take_snapshot
@@ -35,7 +36,7 @@ from crm_core.money import Money, from_major
 from crm_core.people import queries as people
 from crm_core.people.queries import LEADS_PEOPLE, Viewer, Visibility
 from crm_core.periods import Period
-from crm_core.quotas.queries import SubjectTarget, targets
+from crm_core.quotas.queries import targets
 
 COMPANY = "*"
 """Names the whole company where a subject is asked for."""
@@ -52,6 +53,22 @@ class Person:
     last: Submission | None
     standing: Standing
     is_stale: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """How near each layer was to what an ended period closed, by week."""
+
+    period: Period
+    actual: Money
+    weeks: Mapping[int, Mapping[Layer, Score]]
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that forecast in any week."""
+        return tuple(
+            layer for layer in LAYERS if any(layer in each for each in self.weeks.values())
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +92,8 @@ class ForecastPage:
     adjustable: tuple[tuple[str, str], ...]
     may_submit: bool
     is_over: bool
+    baselines: Mapping[Layer, tuple[dt.date, int | None, str | None]]
+    judged: Judged | None
 
     def quota(self, subject: str | None) -> Money | None:
         """Return a person's quota, None for who has none."""
@@ -274,7 +293,33 @@ def forecast_page(
         adjustable=() if is_over else _adjustable(found, viewer),
         may_submit=subject == viewer.id and not is_over and bool(found.superior_id or found.lines),
         is_over=is_over,
+        baselines=accuracy.baselines_of(
+            session, subject=subject, period=period, until=min(moment.day, period.end)
+        ),
+        judged=judged(
+            session, subject=subject, as_of=now,
+            period=period if is_over
+            else moment.calendar.quarter_of(period.start - dt.timedelta(days=1)),
+        ),
+    )  # fmt: skip
+
+
+def judged(
+    session: Session, *, subject: str | None, period: Period, as_of: dt.datetime
+) -> Judged | None:
+    """Return how near each layer was in a period, None where nothing of it is settled."""
+    found = accuracy.scores(
+        session, subjects=[subject or accuracy.COMPANY], period=period, as_of=as_of
     )
+    if not found:
+        return None
+    weeks: dict[int, dict[Layer, Score]] = {}
+    for score in found:
+        weeks.setdefault(score.week, {})[score.layer] = score
+    return Judged(
+        period=period, actual=Money(found[-1].actual, found[-1].currency),
+        weeks=dict(sorted(weeks.items())),
+    )  # fmt: skip
 
 
 def _person(
@@ -311,30 +356,27 @@ def _adjustable(found: Board, viewer: Viewer) -> tuple[tuple[str, str], ...]:
 def _quotas(
     session: Session, found: Board, *, may: Visibility, as_of: dt.datetime
 ) -> dict[str | None, Money]:
-    """Return the quotas of the subject and of the people directly below, as far as there are."""
+    """Return the quotas of the subject and of everybody below, by person.
+
+    Who has none has the sum of those who report to them; the company's stands under None.
+    """
     own = targets(
         session, subject_kind="user", metric="bookings", scope=may, period=found.period,
         currency=found.currency, as_of=as_of,
     )  # fmt: skip
-    below = {line.subject_id: _quota(line.subject_id, own) for line in found.lines}
-    known: dict[str | None, Money] = {k: v for k, v in below.items() if v is not None}
-    whole = own[found.subject_id].target.amount if found.subject_id in own else None
-    if whole is None and known:
-        whole = Money(sum(each.minor for each in known.values()), found.currency)
-    if whole is not None:
-        known[found.subject_id] = whole
-        known[None] = whole
-    return known
-
-
-def _quota(subject: str, own: Mapping[str, SubjectTarget]) -> Money | None:
-    """Return a person's own quota, else the sum of the quotas of who reports to them."""
-    if subject in own:
-        return own[subject].target.amount
-    below = [held.target.amount for held in own.values() if held.manager_id == subject]
-    if not below:
-        return None
-    return Money(sum(part.minor for part in below), below[0].currency)
+    minor: dict[str | None, int] = {}
+    below: dict[str | None, int] = {}
+    for person in bottom_up(found.parents):
+        superior = found.parents[person]
+        if person in own:
+            minor[person] = own[person].target.amount.minor
+        elif person in below:
+            minor[person] = below[person]
+        if person in minor:
+            below[superior] = below.get(superior, 0) + minor[person]
+    if None in below:
+        minor[None] = below[None]
+    return {person: Money(each, found.currency) for person, each in minor.items()}
 
 
 def adjust(

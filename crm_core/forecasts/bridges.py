@@ -13,13 +13,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from sqlalchemy import select
+from sqlalchemy import CTE, ColumnElement, select, true
 from sqlalchemy.orm import Session
 
 from crm_core.errors import Invalid
 from crm_core.forecasts import frozen
 from crm_core.forecasts.attribution import Position, View, explain
 from crm_core.forecasts.catalogue import TERMS, Category, RollUp, Term, summed
+from crm_core.forecasts.judgement import adjustments
 from crm_core.forecasts.positions import Moment, deals, due_in, of_people, owned_by, these
 from crm_core.forecasts.queries import Asker, board_of, entitled, moment, place_day, tree
 from crm_core.opportunities.models import Opportunity
@@ -98,8 +99,10 @@ def bridge(
         _end(session, subject=subject, period=period, categories=categories, asker=asker, as_of=at)
         for at in times
     ]
-    ids = frozenset[str]().union(*(_in_cell(session, end) for end in ends))
-    found = [_positions(session, end, ids) for end in ends]
+    found = [_in_cell(session, end) for end in ends]
+    ids = frozenset[str]().union(*found)
+    for end, held in zip(ends, found, strict=True):
+        held.update(_positions(session, end, ids - held.keys()))
     spans = _spans(ids, ends, found)
     levels = [
         sum(end.view.value(position) for position in held.values())
@@ -164,16 +167,16 @@ def _end(
     return _End(now, view, frozen.snapshot_at(session, taken_at=as_of) is not None)
 
 
-def _in_cell(session: Session, end: _End) -> Collection[str]:
+def _in_cell(session: Session, end: _End) -> dict[str, Position]:
     """Return the deals that count for anything at one end."""
     if end.is_frozen:
-        return frozen.due(session, day=end.now.day, period=end.view.period, owners=end.view.people)
+        ids = frozen.due(session, day=end.now.day, period=end.view.period, owners=end.view.people)
+        return _positions(session, end, ids)
     found = deals(end.now, among=owned_by(end.view.people), closed_in=end.view.period)
-    return session.scalars(
-        select(found.c.opportunity_id).where(
-            due_in(found, end.view.period), of_people(found.c.owner_id, end.view.people)
-        )
-    ).all()
+    return _read(
+        session, end, found,
+        due_in(found, end.view.period) & of_people(found.c.owner_id, end.view.people),
+    )  # fmt: skip
 
 
 def _positions(session: Session, end: _End, ids: Collection[str]) -> dict[str, Position]:
@@ -182,16 +185,19 @@ def _positions(session: Session, end: _End, ids: Collection[str]) -> dict[str, P
         return {}
     if end.is_frozen:
         return frozen.positions(session, day=end.now.day, ids=ids, currency=end.now.currency)
-    found = deals(end.now, among=these(ids))
+    return _read(session, end, deals(end.now, among=these(ids)), true())
+
+
+def _read(
+    session: Session, end: _End, found: CTE, condition: ColumnElement[bool]
+) -> dict[str, Position]:
     return {
         row.opportunity_id: Position(
             row.opportunity_id, row.owner_id, row.kind, row.category, row.due_on,
             None if row.major is None else Fraction(row.major), row.currency,
-            frozen.rate_of(
-                row.rate, row.rate_is_direct, of=row.currency, to=end.now.currency
-            ),
+            frozen.rate_of(row.rate, row.rate_is_direct, of=row.currency, to=end.now.currency),
         )
-        for row in session.execute(select(found))
+        for row in session.execute(select(found).where(condition))
     }  # fmt: skip
 
 
@@ -206,6 +212,11 @@ def _set_by_hand(
     as_of: dt.datetime,
 ) -> int:
     """Return by how much what people set lifts a cell over its deals."""
+    now = moment(session, as_of=as_of)
+    if not adjustments(
+        session, period=period, roll_up=method, seen=asker.may, currency=now.currency, as_of=as_of
+    ):
+        return 0
     board = board_of(
         session, subject=subject, period=period, method=method, asker=asker, as_of=as_of
     )

@@ -26,17 +26,20 @@ from sqlalchemy import (
     func,
     literal,
     null,
+    or_,
     select,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from crm_core.forecasts.catalogue import PICKABLE
+from crm_core.opportunities.models import Opportunity, OpportunityEvent
 from crm_core.opportunities.states import closings, ever_owned_by, moved_between, states
 from crm_core.orders.conversion import valued
 from crm_core.periods import FiscalCalendar, Period
 
 Expression = ColumnElement[Any]
+_MANY = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,12 @@ class Moment:
 
 
 def owned_by(owners: Collection[str] | None) -> list[Select[Any]]:
-    """Return what limits a relation to deals that these people ever owned; None: to nothing."""
-    return [] if owners is None else [ever_owned_by(owners)]
+    """Return what limits a relation to deals that these people ever owned; None: to nothing.
+
+    For many people looking their deals up costs more than it spares; :func:`of_people` keeps
+    the others' out in any case.
+    """
+    return [] if owners is None or len(owners) > _MANY else [ever_owned_by(owners)]
 
 
 def these(ids: Collection[str]) -> list[Select[Any]]:
@@ -98,7 +105,7 @@ def _still_open(moment: Moment, among: Sequence[Select[Any]], known_at: dt.datet
     found = states(
         happened_by=moment.as_of,
         known_at=known_at,
-        among=among,
+        among=[*among, _maybe_open(moment, known_at)],
         name="forecast_states",
         with_category=True,
     )
@@ -118,6 +125,20 @@ def _still_open(moment: Moment, among: Sequence[Select[Any]], known_at: dt.datet
         found.c.currency,
         literal(moment.day, Date).label("rate_day"),
     ).where(found.c.kind.in_(("open", "on_hold")))
+
+
+def _maybe_open(moment: Moment, known_at: dt.datetime) -> Select[Any]:
+    """Return the deals that can have been open: those open now, and those that moved since.
+
+    A deal that is closed now and entered no stage since stood closed at that time too, so the
+    many deals closed long ago need not be looked at.
+    """
+    moved = select(OpportunityEvent.opportunity_id).where(
+        OpportunityEvent.field == "stage",
+        or_(OpportunityEvent.occurred_at > moment.as_of, OpportunityEvent.recorded_at > known_at),
+    )
+    still = select(Opportunity.id).where(Opportunity.outcome.is_(None))
+    return select(still.union(moved).subquery())
 
 
 def _of_stage(found: CTE) -> Expression:

@@ -28,6 +28,7 @@ from crm_core.people.models import OrgUnit
 from crm_core.people.queries import Visibility, company, everybody
 from crm_core.periods import FiscalCalendar, Period
 
+SELLS = frozenset({"rep", "manager", "leader"})
 Owned = dict[str | None, dict[str, Sum]]
 
 
@@ -59,8 +60,9 @@ class Line:
 class Board:
     """A subject's roll-up: its cells, and a line for each person directly below.
 
-    ``subject_id`` None is the company. ``unplaced`` are owners of deals whom no superior's
-    roll-up counts (the company's does), and ``unowned`` the deals of nobody; both only there.
+    ``subject_id`` None is the company. ``parents`` are the superiors of everybody in the part.
+    ``unplaced`` are owners of deals whom no superior's roll-up counts (the company's does), and
+    ``unowned`` the deals of nobody; both only there.
     """
 
     subject_id: str | None
@@ -75,7 +77,7 @@ class Board:
     lines: tuple[Line, ...]
     unplaced: tuple[Line, ...]
     unowned: Mapping[str, Sum]
-    members: int
+    parents: Mapping[str, str | None]
 
     def money(self, minor: int) -> Money:
         """Return an amount in minor units as money of the company's currency."""
@@ -260,7 +262,7 @@ def board_of(
         lines=tuple(_line(worked, each) for each in below if _is_shown(worked, each)),
         unplaced=tuple(_line(worked, each) for each in lost),
         unowned=worked.mine.get(None, {}) if subject is None else {},
-        members=len(whole.members) if subject is None else len(whole.below(subject)),
+        parents=whole.parents if subject is None else whole.part(subject),
     )
 
 
@@ -271,17 +273,14 @@ def _unplaced(worked: _Worked) -> tuple[str, ...]:
         person
         for person, member in whole.members.items()
         if not whole.is_placed(person)
-        and (
-            person in worked.mine
-            or (not member.has_left and member.role in ("rep", "manager", "leader"))
-        )
+        and (person in worked.mine or (not member.has_left and member.role in SELLS))
     )
 
 
 def _is_shown(worked: _Worked, person: str) -> bool:
-    """Return whether a report gets a line: who has left only while deals still count there."""
+    """Return whether a report gets a line: who sells or leads, and whoever's deals count."""
     member = worked.whole.members[person]
-    if not member.has_left or worked.whole.children[person]:
+    if worked.whole.children[person] or (not member.has_left and member.role in SELLS):
         return True
     return any(cell.deals != NOTHING for cell in worked.grid.cells[person].values())
 

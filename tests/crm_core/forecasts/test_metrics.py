@@ -66,7 +66,7 @@ class TestForecastMetrics:
             assert (found[metric].value is None) == bool(found[metric].reason_if_none)
 
     def test_of_the_worked_example(self, session, team):
-        """Came 200 twice; called 150, then 220; naive 100: 70/400 off, −30/400 low, 130/400 nearer."""
+        """Came 200 twice; called 150, 220; naive 100: 70/400 off, −30/400 low, 130/400 nearer."""
         rows = [
             {"subject_id": "rosa", "week": week, "layer": "rep", "forecast_minor": called,
              "actual_minor": 200, "naive_minor": 100, "recorded_at": NOON, "currency": "EUR",
