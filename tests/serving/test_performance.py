@@ -104,7 +104,7 @@ class TestMetricRows:
         period = performance.period_named(company, "2026-Q2", as_of=NOW)
         asked = {"visibility": MINE, "period": period, "as_of": NOW}
         with pytest.raises(UnknownMetric):
-            performance.metric_rows(company, "profit", **asked)
+            performance.metric_rows(company, "happiness", **asked)
         with pytest.raises(performance.NotAWindow):
             performance.metric_rows(company, "bookings", **asked, offset=-1)
         with pytest.raises(NotAPeriod):

@@ -314,5 +314,5 @@ class TestBySubject:
 
 class TestMetric:
     def test_that_is_unknown_is_named(self, session):
-        with pytest.raises(UnknownMetric, match="no metric 'profit'"):
-            metric("profit")
+        with pytest.raises(UnknownMetric, match="no metric 'happiness'"):
+            metric("happiness")
