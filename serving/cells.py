@@ -60,7 +60,7 @@ def place_named(by: Sequence[str], key: str | None) -> Place | None:
         return None
     try:
         values = json.loads(key or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     if not isinstance(values, list) or len(values) != len(by):
         raise NotACell("key is a JSON list with one value for each by.")

@@ -7,6 +7,7 @@ it along is written into the audit log.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -46,7 +47,8 @@ def deliver(
         session, action="export", table="metrics", record_id=document.name,
         changes={"form": (None, form), "rows": (None, len(document.rows))},
     )  # fmt: skip
-    return File(f"{document.name}.{form}", MEDIA_TYPES[form], content)
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", document.name)
+    return File(f"{name}.{form}", MEDIA_TYPES[form], content)
 
 
 def _content(document: Document, form: Form, *, tag: str, locale: Locale) -> bytes:

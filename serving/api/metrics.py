@@ -147,7 +147,7 @@ def retire_metric(
 def _key(text: str) -> list[Any]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list) or not all(
         each is None or isinstance(each, (str, bool)) for each in found
