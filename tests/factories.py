@@ -25,6 +25,7 @@ from crm_core.opportunities.models import (
     OpportunityEvent,
     Stage,
 )
+from crm_core.opportunities.projection import project_one
 from crm_core.orders.models import Order
 from crm_core.people.models import Company, User
 
@@ -186,6 +187,8 @@ def an_event(
     )  # fmt: skip
     session.add(event)
     session.flush()
+    project_one(session, opportunity.id, currency=opportunity.currency)
+    session.refresh(opportunity)
     return event
 
 
@@ -199,13 +202,6 @@ def moves(
 ) -> Opportunity:
     """The deal enters a stage; its current columns follow, with the outcome if it ends it."""
     an_event(session, opportunity, field="stage", value=to, at=at, recorded_at=recorded_at)
-    kind = session.scalar(
-        select(Stage.kind).where(Stage.pipeline == opportunity.pipeline, Stage.stage == to)
-    )
-    opportunity.stage = to
-    opportunity.outcome = kind if kind in ("won", "lost") else None
-    opportunity.closed_at = at if opportunity.outcome else None
-    session.flush()
     return opportunity
 
 

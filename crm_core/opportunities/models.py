@@ -130,6 +130,11 @@ class OpportunityEvent(Base):
         Index(
             "ix_opportunity_events_user", "user_id", postgresql_where=text("user_id is not null")
         ),
+        Index(
+            "ix_opportunity_events_announced",
+            "occurred_at",
+            postgresql_where=text("occurred_at > recorded_at"),
+        ),
     )
 
     sequence: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Sequence
+from decimal import Decimal
 from typing import Any
 
+from babel.numbers import list_currencies
 from sqlalchemy import (
     CTE,
     ColumnElement,
@@ -22,15 +24,19 @@ from sqlalchemy import (
     Text,
     and_,
     any_,
+    case,
     cast,
     func,
     literal,
+    null,
     select,
     true,
+    union,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 
 from crm_core.database import Instant
+from crm_core.money import minor_digits
 from crm_core.opportunities.models import Opportunity, OpportunityEvent, Stage
 
 _FIELDS = ("stage", "amount", "expected_close_on", "owner_id", "product_id")
@@ -94,12 +100,95 @@ def states(
 ) -> CTE:
     """Return one row per deal that existed: its stage, amount, close date and owner then.
 
-    Columns: opportunity_id, name, account_id, pipeline, created_at, currency, stage, stage_at,
-    kind, position, amount (decimal, major units), expected_close_on, owner_id, product_id,
+    Columns: opportunity_id, name, account_id, pipeline, created_at, currency, stage, kind,
+    position, amount (decimal, major units), expected_close_on, owner_id, product_id,
     stage_category (the stage's forecast category) and picked_category (the one set for the
-    deal, read only ``with_category``).
+    deal, null unless ``with_category``).
+
+    A deal of which nothing happened or became known later stands as its current columns say;
+    only the others' events are folded, so that a question about now folds next to none.
     """
-    fields = (*_FIELDS, "forecast_category") if with_category else _FIELDS
+    if with_category:
+        return _folded(happened_by, known_at, among, fields=(*_FIELDS, "forecast_category")).cte(
+            name
+        )
+    later = _changed_after(min(happened_by, known_at))
+    folded = _folded(happened_by, known_at, [*among, later], fields=_FIELDS)
+    return _standing(happened_by, known_at, among, later).union_all(folded).cte(name)
+
+
+def _changed_after(instant: dt.datetime) -> Select[Any]:
+    """Return the ids of the deals of which an event happened or was recorded after an instant.
+
+    What happened after it and was recorded before it happened after it was recorded: there are
+    few such events, and an index of their own finds them.
+    """
+    event = OpportunityEvent
+    recorded = select(event.opportunity_id).where(event.recorded_at > instant)
+    announced = select(event.opportunity_id).where(
+        event.occurred_at > event.recorded_at, event.occurred_at > instant
+    )
+    found = union(recorded, announced).subquery()
+    return select(found.c.opportunity_id)
+
+
+def _standing(
+    happened_by: dt.datetime,
+    known_at: dt.datetime,
+    among: Sequence[Select[Any]],
+    later: Select[Any],
+) -> Select[Any]:
+    """Return the states of the deals that did not change later, from their current columns."""
+    return (
+        select(
+            Opportunity.id.label("opportunity_id"),
+            func.coalesce(Opportunity.name, Opportunity.id).label("name"),
+            Opportunity.account_id,
+            Opportunity.pipeline,
+            Opportunity.created_at,
+            Opportunity.currency,
+            Opportunity.stage,
+            Stage.kind,
+            Stage.position,
+            (cast(Opportunity.amount_minor, Numeric) * _per_minor()).label("amount"),
+            Opportunity.expected_close_on,
+            Opportunity.owner_id,
+            Opportunity.product_id,
+            Stage.forecast_category.label("stage_category"),
+            cast(null(), Text).label("picked_category"),
+        )
+        .join(Stage, and_(Stage.pipeline == Opportunity.pipeline, Stage.stage == Opportunity.stage))
+        .where(
+            Opportunity.created_at <= happened_by,
+            Opportunity.recorded_at <= known_at,
+            Opportunity.id.not_in(later),
+            *(Opportunity.id.in_(ids) for ids in among),
+        )
+    )
+
+
+def _per_minor() -> ColumnElement[Any]:
+    """Return what one minor unit of a deal's currency is in major units, exact."""
+    by_digits: dict[int, list[str]] = {}
+    for code in sorted(list_currencies()):
+        by_digits.setdefault(minor_digits(code), []).append(code)
+    usual = by_digits.pop(2)
+    assert usual
+    whens = [
+        (Opportunity.currency.in_(codes), literal(Decimal(1).scaleb(-digits), Numeric))
+        for digits, codes in sorted(by_digits.items())
+    ]
+    return case(*whens, else_=literal(Decimal("0.01"), Numeric))
+
+
+def _folded(
+    happened_by: dt.datetime,
+    known_at: dt.datetime,
+    among: Sequence[Select[Any]],
+    *,
+    fields: Collection[str],
+) -> Select[Any]:
+    """Return the states of deals as the fold of their events."""
     events = known_events(happened_by=happened_by, known_at=known_at, fields=fields, among=among)
     pivoted = _last_values(events)
     return (
@@ -111,7 +200,6 @@ def states(
             Opportunity.created_at,
             Opportunity.currency,
             pivoted.c.stage,
-            pivoted.c.stage_at,
             Stage.kind,
             Stage.position,
             pivoted.c.amount,
@@ -123,7 +211,6 @@ def states(
         )
         .join(Opportunity, Opportunity.id == pivoted.c.opportunity_id)
         .join(Stage, and_(Stage.pipeline == Opportunity.pipeline, Stage.stage == pivoted.c.stage))
-        .cte(name)
     )
 
 
@@ -148,7 +235,6 @@ def _last_values(events: Select[Any]) -> Subquery:
         select(
             last.c.opportunity_id,
             value("stage").label("stage"),
-            func.max(last.c.occurred_at).filter(last.c.field == "stage").label("stage_at"),
             cast(func.nullif(value("amount"), ""), Numeric).label("amount"),
             cast(func.nullif(value("expected_close_on"), ""), Date).label("expected_close_on"),
             value("owner_id").label("owner_id"),

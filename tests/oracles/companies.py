@@ -16,7 +16,9 @@ from zoneinfo import ZoneInfo
 from crm_core.accounts.models import Account
 from crm_core.activities.models import Activity
 from crm_core.advice.models import Prediction
+from crm_core.money import from_major
 from crm_core.opportunities.models import Opportunity, OpportunityEvent, Stage
+from crm_core.opportunities.projection import project
 from crm_core.orders.models import Credit, FxRate, Order
 from crm_core.people.models import Assignment, Company, OrgUnit, User
 from crm_core.quotas.models import Quota
@@ -100,6 +102,7 @@ def write(session, seed: int, *, deals: int = 40, orders: int = 40) -> None:
             _order(session, rng, f"o{number}", people, rng.choice(currencies))
     _quotas(session, rng, people, currency)
     session.flush()
+    project(session, "opportunities")
 
 
 def _people(session, rng: _Draws) -> list[str]:
@@ -175,12 +178,19 @@ def _deal(session, rng, deal, people, currency) -> None:
         field = rng.choice(
             ["stage", "stage", "stage", "amount", "expected_close_on", "owner_id", "custom"]
         )
-        _event(session, deal, field, _value(rng, field, people, when), when, recorded)
+        _event(session, deal, field, _value(rng, field, people, when, currency), when, recorded)
         if rng.random() < 0.2:
             later = recorded + dt.timedelta(days=rng.randrange(1, 30))
-            _event(session, deal, field, _value(rng, field, people, when), when, later)
+            _event(session, deal, field, _value(rng, field, people, when, currency), when, later)
     if rng.random() < 0.7:
-        _event(session, deal, "amount", _value(rng, "amount", people, created), created, learned)
+        _event(
+            session,
+            deal,
+            "amount",
+            _value(rng, "amount", people, created, currency),
+            created,
+            learned,
+        )
     for _ in range(rng.randrange(0, 3)):
         at = _time(rng)
         p = rng.random()
@@ -216,11 +226,13 @@ def _activity(session, rng, name, deal, people) -> None:
         )
 
 
-def _value(rng, field, people, when) -> str | None:
+def _value(rng, field, people, when, currency) -> str | None:
     if field == "stage":
         return rng.choice([name for name, _, _ in STAGES])
     if field == "amount":
-        return rng.choice([None, "0", f"{rng.randrange(1, 10**7) / 100:.2f}", "1000.005", "12.5"])
+        amounts = [None, "0", f"{rng.randrange(1, 10**7) / 100:.2f}", "1000.005", "12.5"]
+        given = rng.choice(amounts)  # no door lets in more decimals than the currency has
+        return None if given is None else str(from_major(given, currency).major)
     if field == "expected_close_on":
         return (when.date() + dt.timedelta(days=rng.randrange(0, 120))).isoformat()
     if field == "owner_id":
