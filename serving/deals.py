@@ -19,7 +19,9 @@ from crm_core.advice.views import Choices, DealFilter, DealRow
 from crm_core.money import Money
 from crm_core.opportunities import views as opportunities
 from crm_core.opportunities.views import Change, DealFacts, Participant, StageStep
-from crm_core.people.queries import Visibility
+from crm_core.people.queries import HasRole, Visibility
+from crm_core.records import access
+from crm_core.records.access import Asker
 from crm_core.settings import Settings
 from serving import scoring
 from serving.champions import Lineage
@@ -27,6 +29,10 @@ from serving.explanations import Words
 from serving.scores import ScoreView
 
 MOST_IN_HINDSIGHT = 26
+_UNTOLD = Words(
+    "Fields of your company's own that you may not see play a part.",
+    "部分您无权查看的自定义字段也有影响。",
+)
 
 
 def _none_if_empty(value: object) -> object:
@@ -155,10 +161,13 @@ def list_deals(
 
 
 def one_deal(
-    session: Session, opportunity_id: str, *, visibility: Visibility, as_of: dt.datetime
-) -> DealView:
-    """Return the facts and history of one deal. Raises NoSuchDeal."""
+    session: Session, opportunity_id: str, *, viewer: HasRole, visibility: Visibility,
+    as_of: dt.datetime,
+) -> DealView:  # fmt: skip
+    """Return the facts and history of one deal that the viewer may know. Raises NoSuchDeal."""
     facts = opportunities.deal(session, opportunity_id, visibility=visibility)
+    hidden = _hidden(session, "opportunities", viewer, visibility)
+    facts = replace(facts, custom=tuple(pair for pair in facts.custom if pair[0] not in hidden))
     zone = scoring.zone_of(session)
     timeline = activities.timeline(session, facts.id, as_of=as_of)
     return DealView(
@@ -169,10 +178,35 @@ def one_deal(
         ),
         facts=facts,
         steps=opportunities.steps(session, pipeline=facts.pipeline),
-        changes=opportunities.changes(session, facts, as_of=as_of),
+        changes=opportunities.changes(session, facts, as_of=as_of, hidden=hidden),
         participants=opportunities.participants(session, facts.id),
         timeline=timeline,
         past_scores=_past_scores(session, facts.id, zone=zone, as_of=as_of),
+    )
+
+
+def _hidden(
+    session: Session, table: str, viewer: HasRole, visibility: Visibility
+) -> frozenset[str]:
+    """Return the custom fields of a table whose values the viewer may not know."""
+    return access.fields(session, table, "view", asker=Asker(viewer, visibility)).barred
+
+
+def as_seen(
+    session: Session, view: ScoreView, *, viewer: HasRole, visibility: Visibility
+) -> ScoreView:
+    """Return a score whose reasons tell nothing of custom fields that the viewer may not know.
+
+    Their share stays in the sum; the sentence only says that they have one.
+    """
+    if not any(_hidden(session, t, viewer, visibility) for t in ("opportunities", "accounts")):
+        return view
+    return replace(
+        view,
+        reasons=tuple(
+            replace(reason, sentence=_UNTOLD, facts={}) if reason.group == "custom" else reason
+            for reason in view.reasons
+        ),
     )
 
 

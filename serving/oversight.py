@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
@@ -12,7 +13,9 @@ from crm_core.audit.queries import Line
 from crm_core.people import permissions
 from crm_core.people import queries as people
 from crm_core.people.permissions import ACTIONS, Action, Reach
-from crm_core.people.queries import Viewer
+from crm_core.people.queries import Viewer, Visibility
+from crm_core.records import access
+from crm_core.records.access import Asker
 from serving import security
 
 PAGE = 100
@@ -68,8 +71,36 @@ def trail(
         before_id=before, limit=limit + 1,
     )  # fmt: skip
     shown = found[:limit]
+    shown = _as_seen(session, shown, viewer)
     names = people.names(session, {line.actor for line in shown if line.actor is not None})
     return Trail(shown, names, shown[-1].id if len(found) > limit else None)
+
+
+def _as_seen(session: Session, lines: Sequence[Line], viewer: Viewer) -> tuple[Line, ...]:
+    """Return the lines without the fields that the viewer may not view in the records."""
+    asker = Asker(viewer, Visibility(everyone=False))
+    tables = {line.table for line in lines}
+    barred = {
+        table: access.fields(session, table, "view", asker=asker).barred
+        for table in sorted(tables & set(permissions.tables()))
+    }
+
+    def is_seen(table: str, field: str) -> bool:
+        hidden = barred.get(table, frozenset())
+        if field in hidden or (field == "custom" and hidden):
+            return False
+        name = field.removesuffix("_minor")
+        return name not in permissions.columns(table) or permissions.allowed(
+            viewer, "view", table, name
+        )
+
+    return tuple(
+        replace(
+            line,
+            changes={f: pair for f, pair in line.changes.items() if is_seen(line.table, f)},
+        )
+        for line in lines
+    )
 
 
 def granted(role: str) -> tuple[Granted, ...]:

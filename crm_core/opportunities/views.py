@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -165,11 +165,17 @@ def steps(session: Session, *, pipeline: str) -> tuple[StageStep, ...]:
 
 
 def changes(
-    session: Session, facts: DealFacts, *, as_of: dt.datetime, limit: int = MOST_CHANGES
+    session: Session,
+    facts: DealFacts,
+    *,
+    as_of: dt.datetime,
+    limit: int = MOST_CHANGES,
+    hidden: Collection[str] = (),
 ) -> tuple[Change, ...]:
     """Return what changed and was known as of a time, newest first, with people's names.
 
-    A missing old value is the field's value before, as the events tell it.
+    A missing old value is the field's value before, as the events tell it. Nothing is told of
+    custom fields that are ``hidden``.
     """
     author, owner_before, owner_after = aliased(User), aliased(User), aliased(User)
     product_before, product_after = aliased(Product), aliased(Product)
@@ -204,16 +210,22 @@ def changes(
         .order_by(event.occurred_at.desc(), event.sequence.desc())
         .limit(limit)
     ).all()
-    return _told(rows, facts.currency)
+    return _told(rows, facts.currency, hidden)
 
 
-def _told(rows: Sequence[Any], currency: str) -> tuple[Change, ...]:
+def _told(rows: Sequence[Any], currency: str, hidden: Collection[str]) -> tuple[Change, ...]:
     """Return the rows (newest first) as changes, each old value filled from the one before."""
     before: dict[str, Value] = {}
     told: list[Change] = []
     for row in reversed(rows):
-        new = _value(row.field, row.new, currency)
-        old = before.get(row.field) if row.old is None else _value(row.field, row.old, currency)
+        new = _value(row.field, row.new, currency, hidden)
+        if row.field == "custom" and new is None:
+            continue  # it set hidden fields only
+        old = (
+            before.get(row.field)
+            if row.old is None
+            else _value(row.field, row.old, currency, hidden)
+        )
         if row.field == "custom":
             old = None  # the event names only what it sets; the event before set other fields
         told.append(Change(row.field, old, new, row.occurred_at, row.recorded_at, row.by))
@@ -221,7 +233,7 @@ def _told(rows: Sequence[Any], currency: str) -> tuple[Change, ...]:
     return tuple(reversed(told))
 
 
-def _value(field: str, text: str | None, currency: str) -> Value:
+def _value(field: str, text: str | None, currency: str, hidden: Collection[str]) -> Value:
     """Return an event's canonical text as what it means; text that means nothing stays text."""
     if text is None:
         return None
@@ -232,9 +244,10 @@ def _value(field: str, text: str | None, currency: str) -> Value:
             return dt.date.fromisoformat(text)
         if field == "custom":
             pairs = sorted(json.loads(text).items())
-            return "; ".join(f"{_readable(key)}: {_plain(value)}" for key, value in pairs)
+            shown = [f"{_readable(k)}: {_plain(value)}" for k, value in pairs if k not in hidden]
+            return "; ".join(shown) or None
     except (ValueError, InvalidOperation, AttributeError):
-        return text
+        return None if field == "custom" and hidden else text
     return text
 
 

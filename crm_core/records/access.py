@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, not_, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
@@ -71,3 +73,21 @@ def fields(session: Session, table: str, action: permissions.Action, *, asker: A
         if any(roles is not None and role not in roles for roles in asked):
             barred.add(name)
     return Fields(names, frozenset(barred))
+
+
+def unbarred(session: Session, table: str, rows: Any, *, asker: Asker) -> list[Any]:  # noqa: ANN401 - a relation
+    """Return the conditions that keep back rows telling a custom field the asker may not view.
+
+    A deal's event of custom fields holds them as JSON: one that sets a barred field is not shown,
+    found by no filter and counted in no page.
+    """
+    if table != "opportunity_events":
+        return []
+    barred = fields(session, "opportunities", "view", asker=asker).barred
+    spelt = {form for name in barred for form in (f'"{name}"', json.dumps(name))}
+    told = [
+        func.coalesce(rows.c[column], "").contains(form, autoescape=True)
+        for form in sorted(spelt)
+        for column in ("old_value", "new_value")
+    ]
+    return [or_(rows.c.field != "custom", not_(or_(*told)))] if told else []

@@ -78,6 +78,7 @@ def page(session: Session, shape: Shape, question: Question, *, asker: Asker) ->
     if len(question.filters) > filters.MOST_FILTERS:
         raise FilterInvalid(f"A list takes at most {filters.MOST_FILTERS} filters.")
     conditions = [scopes.condition(shape.name, relation, may)]
+    conditions += access.unbarred(session, shape.name, relation, asker=asker)
     conditions += [
         filters.condition(shape, relation, each, allowed=visible, currency=currency)
         for each in question.filters
@@ -133,7 +134,11 @@ def one(session: Session, shape: Shape, key: str, *, asker: Asker) -> Found:
     visible = access.fields(session, shape.name, "view", asker=asker)
     key = survivor(session, shape.name, key)
     may = asker.within("view", shape.name)
-    found = stored(session, shape, [key], may=may)
+    relation = shape.relation()
+    found = stored(
+        session, shape, [key], may=may,
+        only=access.unbarred(session, shape.name, relation, asker=asker), relation=relation,
+    )  # fmt: skip
     if key not in found:
         raise NoSuchRecord(f"There is no record {key!r} in {shape.name}.")
     return _found(shape, found[key], visible, visible, company_currency(session))
@@ -146,14 +151,17 @@ def stored(
     *,
     may: Visibility,
     locked: bool = False,
+    relation: Relation | None = None,
+    only: Collection[Any] = (),
 ) -> dict[str, Any]:
     """Return the stored rows of these keys that are within reach, by key.
 
-    ``locked`` keeps every other writer away from the rows until the transaction ends.
+    ``only``: further conditions on the rows of ``relation``. ``locked`` keeps every other writer
+    away from the rows until the transaction ends.
     """
-    relation: Relation = shape.relation()
+    relation = shape.relation() if relation is None else relation
     statement = select(relation).where(
-        lookups.among(shape, relation, wanted), scopes.condition(shape.name, relation, may)
+        lookups.among(shape, relation, wanted), scopes.condition(shape.name, relation, may), *only
     )
     if locked and not shape.is_versioned:
         statement = statement.with_for_update()

@@ -287,8 +287,8 @@ def _place(
                 for unit, _, _ in member.placements
             ]
             member.manager = led[-1]
-            changes = zip(led, led[1:], member.placements[1:], strict=False)
-            member.former_managers = [(old, p[1]) for old, new, p in changes if old != new]
+            moves = zip(led, led[1:], member.placements[1:], strict=False)
+            member.former_managers = [(old, p[1]) for old, new, p in moves if old != new]
         elif member.unit == predecessor:
             member.placements = [(predecessor, 0, begins), (successor, begins, None)]
             member.unit = successor

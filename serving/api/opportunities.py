@@ -10,7 +10,16 @@ from serving import deals, errors
 from serving.addresses import ByPart
 from serving.api.schemas import Deal, DealPage, Score
 from serving.deals import DealQuery
-from serving.dependencies import Configured, May, Models, Moment, Now, Reads, SessionOfRequest
+from serving.dependencies import (
+    Configured,
+    May,
+    Models,
+    Moment,
+    Now,
+    Reads,
+    SessionOfRequest,
+    SignedIn,
+)
 from serving.security import SIGNED_IN, allow
 
 router = APIRouter(
@@ -46,7 +55,7 @@ def list_opportunities(
 @router.get("/{opportunity_id}")
 @allow(SIGNED_IN)
 def read_opportunity(
-    opportunity_id: DealId, session: SessionOfRequest, may: May, models: Models,
+    opportunity_id: DealId, session: SessionOfRequest, viewer: SignedIn, may: May, models: Models,
     settings: Configured, now: Now,
     hindsight: Annotated[
         bool,
@@ -54,7 +63,7 @@ def read_opportunity(
     ] = False,
 ) -> Deal:  # fmt: skip
     """Return one deal: facts, what changed when, activities, contacts, earlier probabilities."""
-    view = deals.one_deal(session, opportunity_id, visibility=may, as_of=now)
+    view = deals.one_deal(session, opportunity_id, viewer=viewer, visibility=may, as_of=now)
     if hindsight:
         view = deals.with_hindsight(session, view, models=models, settings=settings, now=now)
     return Deal.of(view)
@@ -63,7 +72,7 @@ def read_opportunity(
 @router.get("/{opportunity_id}/score")
 @allow(SIGNED_IN)
 def read_score(
-    opportunity_id: DealId, session: SessionOfRequest, may: May, models: Models,
+    opportunity_id: DealId, session: SessionOfRequest, viewer: SignedIn, may: May, models: Models,
     settings: Configured, now: Now, asked: Moment, language: Reads,
     with_current_model: Hindsight = False, lang: Lang = None,  # noqa: ARG001 - lang is read by Reads, declared for the reference
 ) -> Score:  # fmt: skip
@@ -72,4 +81,5 @@ def read_score(
         session, opportunity_id, visibility=may, models=models, settings=settings,
         as_of=asked, now=now, in_hindsight=with_current_model,
     )  # fmt: skip
+    view = deals.as_seen(session, view, viewer=viewer, visibility=may)
     return Score.of(view, language=language.tag)

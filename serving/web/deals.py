@@ -48,7 +48,7 @@ def list_page(
 @router.get("/deals/{opportunity_id}")
 @allow(SIGNED_IN)
 def deal_page(
-    opportunity_id: str, frame: Framed, session: SessionOfRequest,
+    opportunity_id: str, frame: Framed, session: SessionOfRequest, viewer: SignedIn,
     may: May, models: Models, settings: Configured, now: Now,
 ) -> Response:  # fmt: skip
     """Show one deal: its probability with reasons, what to do next, its history."""
@@ -56,9 +56,12 @@ def deal_page(
         session, opportunity_id, visibility=may, models=models, settings=settings, now=now
     )
     view = deals.with_hindsight(
-        session, deals.one_deal(session, opportunity_id, visibility=may, as_of=now),
+        session,
+        deals.one_deal(session, opportunity_id, viewer=viewer, visibility=may, as_of=now),
         models=models, settings=settings, now=now,
     )  # fmt: skip
+    if score is not None:
+        score = deals.as_seen(session, score, viewer=viewer, visibility=may)
     past = deals.over_time(session, view, score)
     advised = recommend.for_deal(session, opportunity_id, visibility=may, now=now)
     return pages.render(

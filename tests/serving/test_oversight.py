@@ -68,7 +68,7 @@ class TestTheLog:
         client = signed_in(user)
         page = client.get("/audit", headers=HTML)
         assert page.status_code == status
-        assert ("login" in page.text) == (status == 200)
+        assert ("logged in" in page.text) == (status == 200)
 
 
 class TestPermissions:

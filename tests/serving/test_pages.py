@@ -26,12 +26,14 @@ def shown(engine, app):
     """Return a function that renders one deal's page with a given score."""
 
     def render(score, language="en"):
-        from crm_core.people.queries import Visibility
+        from crm_core.people.queries import Viewer, Visibility
 
+        viewer = Viewer("admin", "Admin", "a@acme.example", "admin", None, "token")
         with transaction(engine) as session:
             view = deals.one_deal(
-                session, "deal of rep", visibility=Visibility(everyone=True), as_of=NOON
-            )
+                session, "deal of rep", viewer=viewer, visibility=Visibility(everyone=True),
+                as_of=NOON,
+            )  # fmt: skip
         advised = DealAdvice(
             opportunity_id="deal of rep", arm="advice", day=NOON.date(), items=(), note=None
         )
