@@ -55,6 +55,14 @@ class Person:
     is_stale: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What each baseline said last of a subject: day, amount or why it abstained."""
+
+    by_layer: Mapping[Layer, tuple[dt.date, int | None, str | None]]
+    currency: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """How near each layer was to what an ended period closed, by week."""
@@ -302,6 +310,25 @@ def forecast_page(
             else moment.calendar.quarter_of(period.start - dt.timedelta(days=1)),
         ),
     )  # fmt: skip
+
+
+def record_of(
+    session: Session,
+    *,
+    viewer: Viewer,
+    may: Visibility,
+    subject: str | None,
+    period: Period,
+    as_of: dt.datetime,
+) -> tuple[Said, Judged | None]:
+    """Return the baselines and the scores of a subject. Raises NoSuchForecast."""
+    moment = queries.moment(session, as_of=as_of)
+    whole = queries.tree(session, day=queries.place_day(moment, period))
+    queries.entitled(whole, subject, Asker(viewer.id, may))
+    until = min(moment.day, period.end)
+    said = accuracy.baselines_of(session, subject=subject, period=period, until=until)
+    found = judged(session, subject=subject, period=period, as_of=as_of)
+    return Said(said, moment.currency), found
 
 
 def judged(

@@ -12,6 +12,7 @@ from crm_core.forecasts import bridges, frozen, judgement, queries
 from crm_core.forecasts.arithmetic import Cell as CellOf
 from crm_core.money import Money
 from crm_core.periods import Period
+from serving.forecasting import Judged, Said
 
 
 class Cell(BaseModel):
@@ -169,6 +170,36 @@ class Snapshot(BaseModel):
     open_deals: int
 
 
+class Baseline(BaseModel):
+    """What a simple rule said last; without an amount it abstained, with the reason."""
+
+    layer: str
+    day: dt.date
+    amount: Decimal | None
+    reason: str | None
+
+
+class Score(BaseModel):
+    """A layer's forecast in a week of an ended period; shares of what the period closed."""
+
+    week: int
+    layer: str
+    forecast: Decimal
+    error: Decimal | None
+    bias: Decimal | None
+    value_added: Decimal | None = Field(description="Naive's error less this one's.")
+
+
+class Accuracy(BaseModel):
+    """What simple rules say, and how near each layer was once the period had ended."""
+
+    period: str
+    currency: str
+    baselines: list[Baseline]
+    actual: Decimal | None
+    scores: list[Score]
+
+
 class Numbered(BaseModel):
     """The number of what was written."""
 
@@ -297,3 +328,26 @@ def history(
 def snapshots(found: Iterable[frozen.Snapshot]) -> list[Snapshot]:
     """Return the wire form of the days' snapshots."""
     return [Snapshot(day=s.day, taken_at=s.taken_at, open_deals=s.open_deals) for s in found]
+
+
+def accuracy(period: Period, said: Said, judged: Judged | None) -> Accuracy:
+    """Return the wire form of baselines and scores."""
+    scores = [] if judged is None else [s for by in judged.weeks.values() for s in by.values()]
+    return Accuracy(
+        period=period.name, currency=said.currency,
+        baselines=[
+            Baseline(
+                layer=layer, day=day, reason=reason,
+                amount=None if minor is None else Money(minor, said.currency).major,
+            )
+            for layer, (day, minor, reason) in said.by_layer.items()
+        ],
+        actual=None if judged is None else judged.actual.major,
+        scores=[
+            Score(
+                week=s.week, layer=s.layer, forecast=Money(s.forecast, s.currency).major,
+                error=s.error, bias=s.bias, value_added=s.value_added,
+            )
+            for s in scores
+        ],
+    )  # fmt: skip

@@ -149,6 +149,21 @@ def read_snapshots(session: SessionOfRequest, asked: Moment) -> list[schemas.Sna
     return schemas.snapshots(forecasting.snapshots(session, until=asked))
 
 
+@router.get("/accuracy")
+@allow(SIGNED_IN)
+def read_accuracy(
+    viewer: SignedIn, session: SessionOfRequest, may: May, asked: Moment,
+    subject: Subject = None, period: PeriodName = None,
+) -> schemas.Accuracy:  # fmt: skip
+    """Return what simple rules say of a period and, once it ended, how near each layer was."""
+    chosen = performance.period_named(session, period, as_of=asked)
+    said, judged = forecasting.record_of(
+        session, viewer=viewer, may=may, subject=forecasting.subject_of(viewer, subject),
+        period=chosen, as_of=asked,
+    )  # fmt: skip
+    return schemas.accuracy(chosen, said, judged)
+
+
 @router.post("/adjustments", status_code=201)
 @allow(SELLERS)
 def adjust(

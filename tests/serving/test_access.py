@@ -114,6 +114,7 @@ ABOUT_FORECASTS = {
     ("GET", "/api/v1/forecasts/bridge"),
     ("GET", "/api/v1/forecasts/history"),
     ("GET", "/api/v1/forecasts/snapshots"),
+    ("GET", "/api/v1/forecasts/accuracy"),
     ("POST", "/api/v1/forecasts/adjustments"),
     ("POST", "/api/v1/forecasts/submissions"),
     ("PUT", "/api/v1/forecasts/deals/{opportunity_id:path}/category"),

@@ -11,9 +11,11 @@ import pytest
 from sqlalchemy import event
 
 from crm_core.database import transaction
+from crm_core.forecasts.models import ForecastScore
 from crm_core.money import Money
 from crm_core.opportunities.models import Opportunity, Stage
 from crm_core.orders.conversion import rates
+from serving import forecasting
 from tests import factories
 from tests.serving.conftest import NOON, PEOPLE, SEES, a_deal
 
@@ -188,6 +190,36 @@ class TestTheCadence:
         assert signed_in("manager").put(f"{API}/cadence", json=body).status_code == 403
         assert signed_in("admin").put(f"{API}/cadence", json=body).status_code == 204
         assert signed_in("admin").put(f"{API}/cadence", json=body | {"hour": 24}).status_code == 422
+
+
+class TestAccuracy:
+    def test_shows_what_rules_said_and_how_near_each_layer_was(self, committed, signed_in, engine):
+        first = dt.date(2026, 1, 1)
+        with transaction(engine) as session:
+            forecasting.freeze(session, as_of=NOON, now=NOON)
+            for layer, minor in (("naive", 100_00), ("manager", 150_00)):
+                session.add(
+                    ForecastScore(
+                        subject_id="manager", period_start=first, period_end=dt.date(2026, 4, 1),
+                        week=2, layer=layer, recorded_at=NOON, forecast_minor=minor,
+                        actual_minor=200_00, naive_minor=100_00, currency="USD",
+                    )
+                )  # fmt: skip
+        manager = signed_in("manager")
+        now = manager.get(f"{API}/accuracy").json()
+        assert {each["layer"]: each["reason"] for each in now["baselines"]} == {
+            "naive": "too_short_a_history", "stage_week": "too_few_periods",
+            "weighted": "too_few_closed",
+        }  # fmt: skip
+        past = manager.get(f"{API}/accuracy?period=2026-Q1").json()
+        score = next(each for each in past["scores"] if each["layer"] == "manager")
+        assert [Decimal(score[name]) for name in ("error", "bias", "value_added")] == [
+            Decimal("0.25"), Decimal("-0.25"), Decimal("0.25"),
+        ]  # fmt: skip
+        for lang, words in (("en", "Who was nearer in 2026-Q1"), ("zh", "2026-Q1 谁更准")):
+            assert words in manager.get(f"/forecast?lang={lang}", headers=HTML).text
+        assert signed_in("rep").get(f"{API}/accuracy?subject=manager").status_code == 404
+        assert signed_in("rep").get(f"{API}/accuracy?period=2026-Q1").json()["scores"] == []
 
 
 class TestThePage:
