@@ -92,6 +92,8 @@ LEADS = only("manager", "leader", "sales_ops", "finance", "data_scientist", "adm
 
 DEFINES = only("sales_ops", "admin")
 RUNS_JOBS = only("sales_ops", "data_scientist", "admin")
+SETS_GOALS = only("manager", "leader", "sales_ops", "finance", "admin")
+RUNS_CONTESTS = only("leader", "sales_ops", "admin")
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 

@@ -14,14 +14,13 @@ from crm_core.contests.queries import Rule
 from serving import contests, errors
 from serving.contests import Standings
 from serving.dependencies import May, Now, SessionOfRequest, SignedIn
-from serving.security import SIGNED_IN, allow, only
+from serving.security import RUNS_CONTESTS, SIGNED_IN, allow
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     **errors.PROBLEMS,
     409: {"model": errors.Problem, "description": "Conflict"},
 }
 router = APIRouter(prefix="/api/v1/leaderboards", tags=["leaderboards"], responses=PROBLEMS)
-RUNS_CONTESTS = only("leader", "sales_ops", "admin")
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 

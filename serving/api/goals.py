@@ -15,7 +15,6 @@ from serving.api.goals_schemas import (
     Created,
     Level,
     Made,
-    MetricName,
     NewCommit,
     NewGoal,
     RecipeText,
@@ -25,15 +24,14 @@ from serving.api.goals_schemas import (
     WantedSplit,
 )
 from serving.dependencies import May, Now, SessionOfRequest, SignedIn
-from serving.goals import Asked
-from serving.security import SIGNED_IN, allow, only
+from serving.goal_views import Asked, MetricName
+from serving.security import SETS_GOALS, SIGNED_IN, allow
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     **errors.PROBLEMS,
     409: {"model": errors.Problem, "description": "Conflict"},
 }
 router = APIRouter(prefix="/api/v1", tags=["goals"], responses=PROBLEMS, route_class=ByPart)
-SETS_GOALS = only("manager", "leader", "sales_ops", "finance", "admin")
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 PeriodName = Annotated[
     str | None,

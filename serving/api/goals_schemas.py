@@ -14,9 +14,8 @@ from crm_core.goals.queries import CommitView, GoalDetail, GoalView, PassedDown,
 from crm_core.kpis.arithmetic import MetricValue
 from crm_core.money import Money, from_major
 from serving import goals
-from serving.goals import Board, Node, Preview, Recipe
+from serving.goal_views import Board, MetricName, Node, Preview, Recipe
 
-MetricName = Literal["bookings", "invoiced", "cash_received", "gross_margin", "new_customers"]
 Major = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=4)]
 Weight = Annotated[Decimal, Field(ge=0, le=100, max_digits=9)]
 ComponentName = Literal["history", "potential", "even", "season"]

@@ -9,19 +9,17 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from crm_core.people import permissions
-from crm_core.people.queries import Viewer, Visibility
 from crm_core.quotas import operations, queries
 from serving import errors
 from serving.dependencies import May, Moment, Now, SessionOfRequest, SignedIn
-from serving.security import SIGNED_IN, allow, only
+from serving.goals import records_leave_of
+from serving.security import SETS_GOALS, SIGNED_IN, allow, only
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     **errors.PROBLEMS,
     409: {"model": errors.Problem, "description": "Conflict"},
 }
 router = APIRouter(prefix="/api/v1", tags=["goals"], responses=PROBLEMS)
-RECORDS_LEAVE = only("manager", "leader", "sales_ops", "finance", "admin")
 SETS_POLICIES = only("sales_ops", "admin")
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Reason = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -78,14 +76,6 @@ class Created(BaseModel):
     id: int
 
 
-def records_leave_of(viewer: Viewer, may: Visibility) -> Visibility:
-    """Return whose leave the viewer records: whose goals they set, never their own."""
-    within = permissions.within(viewer, "edit", "goals", visibility=may)
-    if within.everyone:
-        return within
-    return Visibility(everyone=False, user_ids=within.user_ids - {viewer.id})
-
-
 @router.get("/leaves")
 @allow(SIGNED_IN)
 def list_leaves(session: SessionOfRequest, may: May, asked: Moment) -> list[LeaveLine]:
@@ -95,7 +85,7 @@ def list_leaves(session: SessionOfRequest, may: May, asked: Moment) -> list[Leav
 
 
 @router.post("/leaves", status_code=201)
-@allow(RECORDS_LEAVE)
+@allow(SETS_GOALS)
 def record_leave(
     given: NewLeave, session: SessionOfRequest, viewer: SignedIn, may: May, now: Now
 ) -> Created:
@@ -107,7 +97,7 @@ def record_leave(
 
 
 @router.delete("/leaves/{leave_id}", status_code=204)
-@allow(RECORDS_LEAVE)
+@allow(SETS_GOALS)
 def cancel_leave(
     leave_id: Number, session: SessionOfRequest, viewer: SignedIn, may: May, now: Now
 ) -> None:

@@ -12,9 +12,8 @@ from pydantic import Field
 from crm_core.contests import operations, queries
 from crm_core.kpis.definitions import all_metrics
 from serving import contests
-from serving.api.contests import RUNS_CONTESTS
 from serving.dependencies import May, Now, SessionOfRequest, SignedIn
-from serving.security import SIGNED_IN, allow
+from serving.security import RUNS_CONTESTS, SIGNED_IN, allow
 from serving.web import pages
 from serving.web.pages import Framed
 

@@ -21,13 +21,11 @@ from crm_core.quotas import operations as quotas
 from crm_core.quotas.queries import COUNTED
 from serving import goals, logins
 from serving.addresses import ByPart
-from serving.api.goals import SETS_GOALS
-from serving.api.goals_schemas import MetricName
-from serving.api.quota_terms import records_leave_of
 from serving.deals import Blank
 from serving.dependencies import May, Now, SessionOfRequest, SignedIn
-from serving.goals import Asked, Recipe
-from serving.security import SIGNED_IN, allow
+from serving.goal_views import Asked, MetricName, Recipe
+from serving.goals import records_leave_of
+from serving.security import SETS_GOALS, SIGNED_IN, allow
 from serving.web import charts, pages
 from serving.web.pages import Framed
 
