@@ -78,6 +78,21 @@ class Question:
         return self._made[name]
 
     @cached_property
+    def sums(self) -> dict[tuple[str | None, str], dict[str | None, Any]]:
+        """What was added up already, by grouping and metric, so that no part is asked for twice."""
+        return {}
+
+    @cached_property
+    def _scoped(self) -> dict[Visibility, Question]:
+        return {}
+
+    def of(self, scope: Visibility) -> Question:
+        """Return the same question about other people, one and the same for the same people."""
+        if scope not in self._scoped:
+            self._scoped[scope] = replace(self, scope=scope)
+        return self._scoped[scope]
+
+    @cached_property
     def _selects(self) -> dict[str, Select[Any]]:
         return {}
 

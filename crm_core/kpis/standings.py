@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
-from crm_core.kpis.aggregates import Grouping, aggregates, unrecorded_facts, values_of
+from crm_core.kpis.aggregates import Grouping, Sums, aggregates, unrecorded_facts, values_of
 from crm_core.kpis.arithmetic import Aggregate, MetricValue, Standing
 from crm_core.kpis.catalogue import metric
-from crm_core.kpis.metric import Form, Goal, Texts, UnknownMetric
+from crm_core.kpis.metric import Form, Goal, Metric, Texts, UnknownMetric
 from crm_core.kpis.question import Question
 from crm_core.kpis.quota_metrics import CONVERSION_OF, FORMS, GOALS, PIPELINE_OF
 from crm_core.people.queries import Visibility
@@ -72,15 +71,15 @@ def standings_of(
     amounts: dict[str | None, Decimal] = {key: own[key].target.amount.major for key in sorted(own)}
     if grouping is None:
         counting = holders(own)
-        asked = replace(asked, scope=counting)
+        asked = asked.of(counting)
         amounts = {None: sum((amounts[key] for key in counting.user_ids), Decimal(0))}
         amounts = amounts if counting.user_ids else {}
     now = [metric(goal)]
     if not _OF_PIPELINE.isdisjoint(forms):
         now.append(metric(PIPELINE_OF[goal]))
     year = [metric(CONVERSION_OF[goal])] if "pipeline_needed" in forms else []
-    sums = aggregates(session, asked, now, grouping=grouping)
-    before = aggregates(session, asked.year_before(), year, grouping=grouping)
+    sums = _sums(session, asked, now, grouping)
+    before = _sums(session, asked.year, year, grouping)
     unrecorded = unrecorded_facts(session, asked, [*now, *year])
     make = _Maker(goal, asked, season(session, as_of=asked.as_of), unrecorded)
     subjects: set[str | None] = {None} if grouping is None else sums.keys() | amounts.keys()
@@ -92,6 +91,24 @@ def standings_of(
         )
         for subject in sorted(subjects, key=lambda key: (key is None, key or ""))
     }
+
+
+def _sums(
+    session: Session, asked: Question, wanted: Sequence[Metric], grouping: Grouping | None
+) -> Sums:
+    """Return the sums by subject; what goals share is added up once per question."""
+    missing = [item for item in wanted if (grouping, item.id) not in asked.sums]
+    if missing and (asked.scope.everyone or asked.scope.user_ids):
+        found = aggregates(session, asked, missing, grouping=grouping)
+        for item in missing:
+            asked.sums[grouping, item.id] = {
+                subject: each[item.id] for subject, each in found.items() if item.id in each
+            }
+    result: Sums = {}
+    for item in wanted:
+        for subject, each in asked.sums.get((grouping, item.id), {}).items():
+            result.setdefault(subject, {})[item.id] = each
+    return result
 
 
 class _Maker:
