@@ -19,6 +19,14 @@ RULES: dict[str, tuple[tuple[tuple[str, ...], str, str], ...]] = {
             " and o._verdict is null)",
             "email belongs to another user; every user needs an own one",
         ),
+        (
+            ("role",),
+            "current_setting('winward.gives_roles', true) = 'off' and s.role is distinct from"
+            " coalesce((select u.role from users u where u.id = s.id),"
+            " case when s.role in ('rep', 'manager', 'leader') then s.role end)",
+            "only an administrator gives or changes roles; others bring in new reps, managers"
+            " and leaders",
+        ),
     ),
     "assignments": ((("valid_to",), "s.valid_to < s.valid_from", "valid_to is before valid_from"),),
     "reporting_lines": (

@@ -154,3 +154,41 @@ class TestForgetting:
         assert gone.status_code == 409
         assert "upload them again" in gone.text
         assert admin.post(f"/imports/{made[1]}/carry-out").status_code == 303
+
+
+class TestRoles:
+    """An upload gives nobody a role that its sender could not give by hand."""
+
+    USERS = (
+        b"id,name,email,role\nops,Ops,ops@acme.example,admin\nfresh,F,f@x.y,admin\n"
+        b"cfo,C,c@x.y,finance\nnewbie,N,n@x.y,rep\nrep,Rep Two,rep@acme.example,rep\n"
+    )
+
+    def bring(self, app, engine, client):
+        answer = client.post("/api/v1/imports", files={"files": ("users.csv", self.USERS)})
+        assert answer.status_code == 202
+        work(app, engine)
+        with transaction(engine) as session:
+            return dict(session.execute(text("select id, role from users")).all())
+
+    def test_are_given_by_administrators_only(self, app, engine, signed_in):
+        with transaction(engine) as session:
+            session.execute(text("update users set role = 'sales_ops' where id = 'admin'"))
+            session.execute(
+                text(
+                    "insert into users (id, name, email, role)"
+                    " values ('ops', 'Ops', 'ops@acme.example', 'sales_ops')"
+                )
+            )
+        ops = signed_in("admin")  # sales operations by now
+        roles = self.bring(app, engine, ops)
+        assert roles["ops"] == "sales_ops"
+        assert not {"fresh", "cfo"} & set(roles)
+        assert roles["newbie"] == "rep"
+        rejected = ops.get("/api/v1/imports/1/rejections").json()
+        assert "only an administrator" in str(rejected)
+        assert one(engine, "select name from users where id = 'rep'") == "Rep Two"
+
+    def test_are_given_by_an_administrator(self, app, engine, signed_in):
+        roles = self.bring(app, engine, signed_in("admin"))
+        assert (roles["fresh"], roles["cfo"], roles["ops"]) == ("admin", "finance", "admin")
