@@ -278,11 +278,17 @@ def _unplaced(worked: _Worked) -> tuple[str, ...]:
 
 
 def _is_shown(worked: _Worked, person: str) -> bool:
-    """Return whether a report gets a line: who sells or leads, and whoever's deals count."""
+    """Return whether a report gets a line: who sells or leads, and whose cells hold anything.
+
+    The lines sum to the whole, so nobody is left out whose amounts are in it.
+    """
     member = worked.whole.members[person]
     if worked.whole.children[person] or (not member.has_left and member.role in SELLS):
         return True
-    return any(cell.deals != NOTHING for cell in worked.grid.cells[person].values())
+    return any(
+        cell.deals != NOTHING or cell.by_owner is not None or cell.by_superior is not None
+        for cell in worked.grid.cells[person].values()
+    )
 
 
 def _line(worked: _Worked, person: str) -> Line:

@@ -149,6 +149,16 @@ class TestThePlaceOfADeal:
         session.flush()
         assert cells(session, "mara", team.asker("mara")).cells["commit"].raw == 9_00
 
+    def test_has_lines_that_sum_to_the_whole_whoever_has_left(self, session, team):
+        a_deal(session, team, "rosa", "Negotiate", "5")
+        adjust(session, team, "mara", "rolf", 7_00)
+        team.people["rolf"].left_on = team.people["rosa"].left_on = dt.date(2026, 5, 1)
+        session.flush()
+        board = cells(session, "mara", team.asker("mara"))
+        lines = {line.subject_id: line.cells["commit"].all_adjustments for line in board.lines}
+        assert lines == {"rosa": 5_00, "rolf": 7_00}
+        assert board.cells["commit"].without_owner == 12_00
+
     def test_is_by_the_tree_of_the_day(self, session, team, everyone):
         a_deal(session, team, "rolf", "Negotiate", "9")
         session.execute(text("select set_config('winward.now', '2026-05-10T00:00:00Z', true)"))
