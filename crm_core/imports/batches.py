@@ -27,6 +27,8 @@ from crm_core.imports.models import ImportBatch, ImportRejection
 from crm_core.imports.report import ImportReport
 from crm_core.imports.staging import Stage
 from crm_core.imports.states import KILLED, RUNNING, NoBatch, WrongState
+from crm_core.people import permissions
+from crm_core.people.models import User
 
 LOCK = 7_230_001
 """Key of the advisory lock that lets one import or rollback write at a time."""
@@ -245,6 +247,14 @@ def queue_again(session: Session, number: int, *, by: str | None) -> None:
     batch.status = "queued"
     batch.started_by = by
     batch.options = batch.options | {"dry_run": False}
+
+
+def bind_roles(session: Session, by: str | None) -> None:
+    """Let this import give roles only if who asked for it may; the command line (None) may."""
+    asker = None if by is None else session.get(User, by)
+    may = by is None or (asker is not None and permissions.allowed(asker, "edit", "users", "role"))
+    setting = text("select set_config('winward.gives_roles', :may, true)")
+    session.execute(setting, {"may": "on" if may else "off"})
 
 
 def release_files(session: Session, number: int, *, uploads: bool) -> bool:

@@ -47,8 +47,6 @@ from crm_core.imports.scratch import Progress, Scratch, literal, quoted
 from crm_core.imports.staging import Stage, counts
 from crm_core.imports.tracking import Tracker
 from crm_core.imports.workspaces import workspace
-from crm_core.people import permissions
-from crm_core.people.models import User
 
 LOCK = batches.LOCK
 """Key of the advisory lock that lets one import write at a time."""
@@ -284,7 +282,7 @@ class _Run:
     def write(self, session: Session) -> ImportReport:
         """Judge and write every table, keep the batch, and return the report."""
         session.execute(text("select pg_advisory_xact_lock(:key)"), {"key": LOCK})
-        self._bind(session)
+        batches.bind_roles(session, self.by)
         number = self.running.id if self.running else 0
         tracker = Tracker.start(session, number, recorded_at=self.recorded_at)
         if self.choice.since is not None:
@@ -320,15 +318,6 @@ class _Run:
         )
         self._know_custom_fields(session, compiled, kinds, tracker)
         return self._finish(session, compiled, stages, derived, already is not None)
-
-    def _bind(self, session: Session) -> None:
-        """Let an import give roles only if who asked for it may; the command line may."""
-        asker = None if self.by is None else session.get(User, self.by)
-        may = self.by is None or (
-            asker is not None and permissions.allowed(asker, "edit", "users", "role")
-        )
-        setting = text("select set_config('winward.gives_roles', :may, true)")
-        session.execute(setting, {"may": "on" if may else "off"})
 
     def _is_present(self, spec: TableSpec) -> bool:
         needed = {spec.source, *(join.file for join in spec.join)}
