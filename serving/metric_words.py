@@ -33,6 +33,9 @@ CREDITS: Mapping[str, str] = {
     "nobody: a number of the whole company": "不归属个人:全公司的指标",
     "the person": "本人",
     "who did it": "执行者",
+    "who submitted the call (a manager for the team's, a rep for their own)": (
+        "提交预测者(经理代表团队,销售代表自己)"
+    ),
     "as its parts": "同其组成部分",
 }
 RATES: Mapping[str, str] = {
@@ -42,6 +45,7 @@ RATES: Mapping[str, str] = {
     "as_of: the rate in force on the day before the period, for both days": (
         "期初与期末都按期间前一日汇率"
     ),
+    "the company's currency of the call and of the won deals": "预测与赢单均按公司币种",
     "transaction_date: the rate in force on invoiced_on": "按开票日汇率",
     "transaction_date: the rate in force on ordered_on": "按签约日汇率",
     "transaction_date: the rate in force on received_on": "按收款日汇率",
@@ -67,6 +71,9 @@ DAYS: Mapping[str, tuple[str, str]] = {
     "orders.ordered_on": ("the day the order was signed", "签约日"),
     "orders.ordered_on of the first": ("the day of the first order", "首单签约日"),
     "payments.received_on": ("the day the money came", "收款日"),
+    "the last day of each week of the forecast period": (
+        "the last day of each week of the forecast period", "预测期内每周最后一天",
+    ),
     "the newest check": ("the newest check", "最近一次检查"),
     "the period": ("the period as a whole", "整个期间"),
     "the period's start": ("the period's start", "期初"),

@@ -242,6 +242,11 @@ def named(session: Session, person: str | None) -> tuple[str, str] | None:
     return person, people.names(session, [person]).get(person, person)
 
 
+def credited(session: Session, rows: Sequence[MetricRow]) -> dict[str, str]:
+    """Return the names of those to whom rows are credited, by id."""
+    return people.names(session, {row.user_id for row in rows if row.user_id is not None})
+
+
 def checked_at(session: Session, *, as_of: dt.datetime) -> dt.datetime | None:
     """Return when the rules of data health, freshness among them, were last run; None before."""
     found = newest(session, as_of=as_of)

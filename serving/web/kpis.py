@@ -44,6 +44,7 @@ def kpi_page(
         "kpi.html", frame, place=place, behind=behind, tile=behind.tile, offset=offset,
         step=ROWS, item=item, words=metric_words, person=performance.named(session, person),
         checked=performance.checked_at(session, as_of=now),
+        names={} if len(scope.user_ids) == 1 else performance.credited(session, behind.rows),
         fresh=metrics.newest_fact_at(session, [metric], as_of=now),
         may_export=row_documents.may_export(
             viewer, {row.kind for row in behind.rows}, visibility=scope
