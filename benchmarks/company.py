@@ -60,21 +60,21 @@ def place() -> Iterator[Place]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def files(folder: Path, *, size: Size) -> tuple[Path, dict[str, int]]:
+def files(folder: Path, *, size: Size, until: dt.date = UNTIL) -> tuple[Path, dict[str, int]]:
     """Write the company's exchange files; return their folder and the rows of each table."""
     say(f"simulating the {size} company …")
     target = folder / f"company-{size}"
-    made = generate(target, seed=SEED, size=size, until=UNTIL, truth=folder / "truth")
+    made = generate(target, seed=SEED, size=size, until=until, truth=folder / "truth")
     return target, dict(made.rows)
 
 
-def bring_in(engine: Engine, folder: Path) -> int:
+def bring_in(engine: Engine, folder: Path, *, recorded_at: dt.datetime = RECORDED_AT) -> int:
     """Import the files; return how many rows they had. None may have been rejected."""
     report = import_path(
         engine,
         folder,
         mapping=None,
-        recorded_at=RECORDED_AT,
+        recorded_at=recorded_at,
         dry_run=False,
         rejected_folder=None,
         progress=None,

@@ -10,6 +10,8 @@ NAMES = {
     "import-mix": ("import_rows.mix", "100,000 rows of all tables against COPY and an upsert"),
     "import-orders": ("import_rows.orders", "100,000 orders against COPY and an upsert"),
     "rollback": ("import_rows.undo", "undoing 100,000 rows against the COPY of them"),
+    "dashboards": ("dashboards.medium", "numbers and pages over HTTP, 20,000 deals"),
+    "dashboards-small": ("dashboards.small", "the same with 1,000 deals"),
     "features": ("feature_build.compare", "a feature build against the same SQL in DuckDB"),
     "scores": ("batch_scores.compare", "explained scores in a batch against bare pred_contrib"),
     "asof": ("asof_join.compare", "the point-in-time join of features against an ASOF JOIN"),
