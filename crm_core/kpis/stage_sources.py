@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, case, func, literal, null, or_, select, true
+from sqlalchemy import CTE, Select, case, func, literal, null, or_, select, true
 
 from crm_core.database import Instant
 from crm_core.kpis.question import Expression, Question
@@ -59,13 +59,9 @@ def stage_stays(question: Question) -> Select[Any]:
     )
 
 
-def deal_ages(question: Question) -> Select[Any]:
-    """Return the deals created in the period: 1 won, 0 lost, none while open; weight is the age.
-
-    The age is in days of the company's calendar, at closing or at the question.
-    """
-    ends = question.cohort
-    deals = (
+def _created(question: Question) -> CTE:
+    """Return the deals created in the period, as known."""
+    return (
         select(
             Opportunity.id.label("opportunity_id"),
             Opportunity.created_at,
@@ -79,6 +75,15 @@ def deal_ages(question: Question) -> Select[Any]:
         )
         .cte("created")
     )
+
+
+def deal_ages(question: Question) -> Select[Any]:
+    """Return the deals created in the period: 1 won, 0 lost, none while open; weight is the age.
+
+    The age is in days of the company's calendar, at closing or at the question.
+    """
+    ends = question.cohort
+    deals = _created(question)
     by = literal(question.as_of, Instant)
     owner = last_value(deals, "owner_id", by=by, known_at=question.as_of)
     product = last_value(deals, "product_id", by=by, known_at=question.as_of)

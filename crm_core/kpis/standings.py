@@ -15,7 +15,7 @@ from crm_core.kpis.question import Question
 from crm_core.kpis.quota_metrics import CONVERSION_OF, FORMS, GOALS, PIPELINE_OF
 from crm_core.people.queries import Visibility
 from crm_core.quotas.arithmetic import expected_share
-from crm_core.quotas.queries import SubjectTarget, season, targets
+from crm_core.quotas.queries import Targets, all_targets, season
 
 _OF_PIPELINE: frozenset[Form] = frozenset({"coverage", "pipeline_needed"})
 
@@ -28,11 +28,9 @@ def goal_named(name: str) -> Goal:
     raise UnknownMetric(f"No quota can be for {name!r}; it is for one of {', '.join(GOALS)}.")
 
 
-def targets_of(
-    session: Session, asked: Question, goal: Goal, *, grouping: Grouping
-) -> dict[str, SubjectTarget]:
-    """Return each subject's target for a goal in the period."""
-    return targets(
+def targets_of(session: Session, asked: Question, goal: Goal, *, grouping: Grouping) -> Targets:
+    """Return each subject's target for a goal in the period, and those that no rate converts."""
+    return all_targets(
         session,
         subject_kind=grouping,
         metric=goal,
@@ -43,13 +41,14 @@ def targets_of(
     )
 
 
-def holders(own: Mapping[str, SubjectTarget]) -> Visibility:
+def holders(own: Targets) -> Visibility:
     """Return the people whose quota counts: not who manages another quota holder.
 
     A manager's quota usually is the sum of the team's; counting both would halve attainment.
     """
-    managers = {target.manager_id for target in own.values()}
-    return Visibility(everyone=False, user_ids=frozenset(own.keys() - managers))
+    return Visibility(
+        everyone=False, user_ids=frozenset(own.managers.keys() - set(own.managers.values()))
+    )
 
 
 def standings_of(
@@ -68,12 +67,17 @@ def standings_of(
     one of ``forms`` needs them.
     """
     own = targets_of(session, asked, goal, grouping=grouping or "user")
-    amounts: dict[str | None, Decimal] = {key: own[key].target.amount.major for key in sorted(own)}
+    amounts: dict[str | None, Decimal] = {
+        key: own.by_subject[key].target.amount.major for key in sorted(own.by_subject)
+    }
+    unpriced: dict[str | None, str] = dict(own.unpriced.items())
     if grouping is None:
         counting = holders(own)
         asked = asked.of(counting)
-        amounts = {None: sum((amounts[key] for key in counting.user_ids), Decimal(0))}
-        amounts = amounts if counting.user_ids else {}
+        untold = sorted(counting.user_ids & own.unpriced.keys())
+        unpriced = {None: own.unpriced[untold[0]]} if untold else {}
+        whole = sum((amounts.get(key, Decimal(0)) for key in counting.user_ids), Decimal(0))
+        amounts = {None: whole} if counting.user_ids and not untold else {}
     now = [metric(goal)]
     if not _OF_PIPELINE.isdisjoint(forms):
         now.append(metric(PIPELINE_OF[goal]))
@@ -82,13 +86,17 @@ def standings_of(
     before = _sums(session, asked.year, year, grouping)
     unrecorded = unrecorded_facts(session, asked, [*now, *year])
     make = _Maker(goal, asked, season(session, as_of=asked.as_of), unrecorded)
-    subjects: set[str | None] = {None} if grouping is None else sums.keys() | amounts.keys()
-    if grouping == "user":
-        subjects.discard(None)
+    subjects: set[str | None] = (
+        {None} if grouping is None else sums.keys() | amounts.keys() | unpriced.keys()
+    )
+    subjects -= {None} if grouping == "user" else set()
     return {
         subject: make.standing(
-            now=sums.get(subject, {}), before=before.get(subject, {}), target=amounts.get(subject)
-        )
+            now=sums.get(subject, {}),
+            before=before.get(subject, {}),
+            target=amounts.get(subject),
+            unpriced=unpriced.get(subject),
+        )  # fmt: skip
         for subject in sorted(subjects, key=lambda key: (key is None, key or ""))
     }
 
@@ -132,6 +140,7 @@ class _Maker:
         now: Mapping[str, Aggregate],
         before: Mapping[str, Aggregate],
         target: Decimal | None,
+        unpriced: str | None,
     ) -> Standing:
         """Return a subject's standing from its sums of the period and of the year before."""
         return Standing(
@@ -141,6 +150,7 @@ class _Maker:
             pipeline=self._value(PIPELINE_OF[self.goal], now),
             conversion=self._value(CONVERSION_OF[self.goal], before),
             target=target,
+            unpriced=unpriced,
             elapsed=self.elapsed,
             is_seasonal=self.is_seasonal,
         )
