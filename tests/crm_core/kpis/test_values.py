@@ -13,6 +13,7 @@ from crm_core.kpis.catalogue import CATALOGUE, UnknownMetric, metric
 from crm_core.kpis.membership import WITHOUT_A_PLACE
 from crm_core.kpis.quota_metrics import GOALS
 from crm_core.money import minor_digits, round_half_even
+from crm_core.opportunities.projection import project
 from crm_core.people.queries import Visibility, calendar, company
 from tests.oracles import customers as companies
 from tests.oracles.all_kpis import ROUNDED, Twin
@@ -116,6 +117,7 @@ class TestValues:
         parts = [*PEOPLE, None]
         before = self.read(session, asked, parts)
         session.execute(text(emptied))
+        project(session, "opportunities")
         after = self.read(session, asked, parts)
         for metric_id in silent:
             for person in parts:
