@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field
 
 from crm_core.forecasts import operations
 from crm_core.forecasts.catalogue import ADJUSTABLE, COLUMNS, PICKABLE
+from serving import forecast_page as forecast_page_of
 from serving import forecasting, logins, performance
 from serving.addresses import ByPart
 from serving.deals import Blank
@@ -42,7 +43,7 @@ def forecast_page(
     column: Annotated[Column, Query()] = "commit",
 ) -> Response:  # fmt: skip
     """Show a forecast: against quota, person by person, what changed, what was called and set."""
-    found = forecasting.forecast_page(
+    found = forecast_page_of.forecast_page(
         session, viewer=viewer, may=may, subject=forecasting.subject_of(viewer, subject),
         period=performance.period_named(session, period, as_of=now), method=roll_up,
         category=column, now=now,
