@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from crm_core.errors import Invalid
@@ -32,7 +33,13 @@ GROUPINGS: tuple[Grouping, ...] = ("org_unit", "user")
 SLICED_BY = ("region", "product_family")
 """By what the company's additive numbers are written down besides the whole."""
 _EVERYONE = Visibility(everyone=True)
-_AT_ONCE = 2_000
+_COLUMNS = (
+    "publication_id", "as_of", "metric", "version", "parts", "subject_kind", "subject_id",
+    "period", "slice", "slice_key", "value", "numerator", "denominator", "rows", "excluded",
+    "unit", "currency", "reason_zh", "reason_en",
+)  # fmt: skip
+_COPY = f"copy {PublishedValue.__tablename__} ({', '.join(_COLUMNS)}) from stdin"
+"""A thousand people make a hundred thousand values a night; row by row they took minutes."""
 
 
 class NothingToPublish(Invalid):
@@ -235,8 +242,10 @@ def _sliced(session: Session, chosen: Resolved, asked: Question) -> Iterator[Num
 def _write(session: Session, made: Publication, chosen: Resolved, numbers: Iterator[Number]) -> int:
     parts = {item.id: chosen.parts_of(item.id) for item in chosen.metrics}
     rows = [_row(made, number, parts) for number in numbers]
-    for start in range(0, len(rows), _AT_ONCE):
-        session.execute(insert(PublishedValue), rows[start : start + _AT_ONCE])
+    driver: Any = session.connection().connection
+    with driver.cursor() as cursor, cursor.copy(_COPY) as copy:
+        for row in rows:
+            copy.write_row([row[name] for name in _COLUMNS])
     return len(rows)
 
 
@@ -245,7 +254,7 @@ def _row(made: Publication, number: Number, parts: Mapping[str, dict[str, int]])
     zh, en = (None, None) if value.reasons is None else value.reasons
     return {
         "publication_id": made.id, "as_of": made.as_of, "metric": value.metric,
-        "version": value.version, "parts": parts[value.metric],
+        "version": value.version, "parts": json.dumps(parts[value.metric]),
         "subject_kind": number.subject_kind, "subject_id": number.subject_id,
         "period": number.period, "slice": number.slice, "slice_key": number.slice_key,
         "value": value.value, "numerator": value.numerator, "denominator": value.denominator,
