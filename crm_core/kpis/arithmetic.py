@@ -155,8 +155,9 @@ class Standing:
 
     ``target`` is in the unit of ``actual`` (major units for money), None without a quota;
     ``elapsed`` is the share of it expected by now, None before the period; ``is_seasonal`` says
-    whether the company's season weighs its working days. ``conversion`` is what they won of what
-    they closed in the last year.
+    whether the company's season weighs its working days. ``unpriced`` is the currency of a quota
+    that no rate converts, so that ``target`` is None although there is one. ``conversion`` is
+    what they won of what they closed in the last year.
     """
 
     goal: Goal
@@ -167,6 +168,7 @@ class Standing:
     target: Decimal | None
     elapsed: Decimal | None
     is_seasonal: bool
+    unpriced: str | None = None
 
     @property
     def attainment(self) -> Decimal | None:
@@ -305,7 +307,17 @@ def without_standing(metric: Metric, *, currency: str) -> MetricValue:
     )
 
 
+_UNPRICED_QUOTA = (
+    "有以 {} 计的配额在其首日没有可用汇率;请导入汇率。",
+    "A quota in {} has no exchange rate on its first day; import fx_rates.",
+)
+
+
 def _missing(metric: Metric, standing: Standing, is_of_pipeline: bool) -> Texts:
+    if standing.unpriced is not None:
+        return _UNPRICED_QUOTA[0].format(standing.unpriced), _UNPRICED_QUOTA[1].format(
+            standing.unpriced
+        )
     if standing.target is None:
         return metric.none_when
     if standing.actual.reasons is not None:

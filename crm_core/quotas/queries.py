@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -33,6 +33,19 @@ class SubjectTarget:
     subject_id: str
     manager_id: str | None
     target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """The targets of a question; ``unpriced`` has the currency of each that no rate converts.
+
+    Such a subject has a quota, only nobody can say what it is worth: leaving it out in silence
+    would leave its sales out of the team's too.
+    """
+
+    by_subject: Mapping[str, SubjectTarget]
+    unpriced: Mapping[str, str]
+    managers: Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +82,35 @@ def targets(
     currency: str,
     as_of: dt.datetime,
 ) -> dict[str, SubjectTarget]:
-    """Return, by subject, the target of a period as known, in one currency.
+    """Return, by subject, the target of a period as known; see :func:`all_targets`.
+
+    A quota that no rate converts gives no target here.
+    """
+    found = all_targets(
+        session, subject_kind=subject_kind, metric=metric, scope=scope, period=period,
+        currency=currency, as_of=as_of,
+    )  # fmt: skip
+    return dict(found.by_subject)
+
+
+def all_targets(
+    session: Session,
+    *,
+    subject_kind: SubjectKind,
+    metric: str,
+    scope: Visibility,
+    period: Period,
+    currency: str,
+    as_of: dt.datetime,
+) -> Targets:
+    """Return the targets of a period as known, in one currency, and those that cannot be told.
 
     The version recorded last by ``as_of`` counts from the day it is effective on, if it was
     approved by then (or comes from a source that records no approval). A quota in another
-    currency counts at the rate of its first day, the plan's rate; without a rate the subject has
-    no target. A user's target is prorated by the days there, less leave, each at the strength of
-    their ramp; its shares say in which unit. ``scope`` limits users, and units to those led. Two
-    queries, and one more for each first day of quotas in another currency.
+    currency counts at the rate of its first day, the plan's rate. A user's target is prorated by
+    the days there, less leave, each at the strength of their ramp; its shares say in which unit.
+    ``scope`` limits users, and units to those led. Two queries, and one more for each first day
+    of quotas in another currency.
     """
     quotas = _versions(
         session, subject_kind=subject_kind, metric=metric, period=period, as_of=as_of
@@ -87,7 +121,7 @@ def targets(
     else:
         present = people(session, scope, as_of=as_of)
     convert = _Converter(session, metric, to=currency, as_of=as_of)
-    result = {}
+    told, unpriced, managers = {}, {}, {}
     for subject_id, versions in convert.plans(quotas).items():
         person = present.get(subject_id)
         if subject_kind == "user" and person is None:
@@ -96,10 +130,15 @@ def targets(
             versions, period=period, active_from=None, active_to=None,
             presence=person.presence if person else None,
         )  # fmt: skip
-        if found is not None:
-            manager_id = person.manager_id if person else None
-            result[subject_id] = SubjectTarget(subject_id, manager_id, found)
-    return result
+        if found is None:
+            continue
+        managers[subject_id] = person.manager_id if person else None
+        missing = convert.unpriced_part(subject_id, found)
+        if missing is None:
+            told[subject_id] = SubjectTarget(subject_id, managers[subject_id], found)
+        else:
+            unpriced[subject_id] = missing
+    return Targets(told, unpriced, managers)
 
 
 def people(session: Session, scope: Visibility, *, as_of: dt.datetime) -> dict[str, Person]:
@@ -231,9 +270,13 @@ class _Converter:
     metric: str
     to: str
     as_of: dt.datetime
+    unpriced: dict[tuple[str, dt.date, dt.date], str] = field(default_factory=dict)
 
     def plans(self, quotas: Collection[Quota]) -> dict[str, list[Version]]:
-        """Return each subject's quotas, what changed inside a period behind what it was before."""
+        """Return each subject's quotas, what changed inside a period behind what it was before.
+
+        One without a rate stands there with nothing as its amount; ``unpriced`` names it.
+        """
         foreign = {quota.period_start for quota in quotas if quota.currency != self.to}
         by_day = (
             {} if self.metric in COUNTED else {day: self._rates(day) for day in sorted(foreign)}
@@ -242,14 +285,20 @@ class _Converter:
         for quota in quotas:
             key = (quota.subject_id, quota.period_start, quota.period_end)
             amount = self._amount(quota, by_day)
+            found[key] = _after(found.get(key), quota, amount or Money(0, self.to))
             if amount is None:
-                found.pop(key, None)
-            else:
-                found[key] = _after(found.get(key), quota, amount)
+                self.unpriced[key] = quota.currency
+            elif not found[key].changes:  # nothing of an earlier version is left
+                self.unpriced.pop(key, None)
         result: dict[str, list[Version]] = {}
         for (subject_id, _, _), version in found.items():
             result.setdefault(subject_id, []).append(version)
         return result
+
+    def unpriced_part(self, subject_id: str, found: Target) -> str | None:
+        """Return the currency of a part of a target that no rate converts, None if all do."""
+        keys = ((subject_id, part.quota.start, part.quota.end) for part in found.parts)
+        return next((self.unpriced[key] for key in keys if key in self.unpriced), None)
 
     def _rates(self, day: dt.date) -> Rates:
         return rates(self.session, to=self.to, day=day, known_at=self.as_of)

@@ -9,7 +9,6 @@ import datetime as dt
 import re
 from decimal import Decimal
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -254,9 +253,6 @@ class TestPipedrive:
             "small": None, "large": "USD",
         }  # fmt: skip
 
-    @pytest.mark.xfail(
-        reason="GOALS: quotas.queries drops a quota without a rate as if there were none"
-    )
     def test_pipedrive_goals_says_that_no_rate_converts_the_goal_itself(self, firm):
         firm.opens(currency="GBP", time_zone="Europe/London")
         self.goal(firm, "1000", "USD")
@@ -265,9 +261,6 @@ class TestPipedrive:
         assert told["value"] is None
         assert "USD" in told["reason"]
 
-    @pytest.mark.xfail(
-        reason="GOALS: who has a quota without a rate is left out of the team's, sales and all"
-    )
     def test_pipedrive_goals_leaves_no_seller_out_of_the_team_s_in_silence(self, firm):
         firm.opens(currency="GBP", time_zone="Europe/London")
         self.goal(firm, "1000", "USD")

@@ -239,9 +239,6 @@ class TestEveryMetricOfMoney:
         metrics = [each for each in MONEY if each not in AGAINST_QUOTA]
         assert silent_without_rates(world, metrics) == {}
 
-    @pytest.mark.xfail(
-        reason="GOALS: quotas.queries drops a quota without a rate as if there were none"
-    )
     def test_is_none_with_the_reason_where_a_quota_has_no_rate(self, world):
         assert silent_without_rates(world, AGAINST_QUOTA) == {}
 
