@@ -214,7 +214,7 @@ def _by_family(
 def _families(chosen: Resolved, metrics: Sequence[Metric]) -> list[list[Metric]]:
     """Return the metrics by the file of their sources.
 
-    One statement for all of them is planned so badly, with many people, that it does not end.
+    One statement for all of them would be 150 kB of SQL.
     """
     families: dict[str, list[Metric]] = {}
     for item in metrics:
