@@ -158,9 +158,7 @@ async def forget_old_jobs(context: JobContext, timestamp: int) -> None:
         query=_FORGET_UPKEEP, tasks=[f"winward:{name}" for name in UPKEEP], hours=KEPT_UPKEEP_HOURS
     )
     await asyncio.to_thread(_forget_logs, ours.settings.logs_folder / "jobs", clock.now())
-    await asyncio.to_thread(
-        import_jobs.forget_uploads, ours.engine, ours.settings, now=clock.now()
-    )
+    await asyncio.to_thread(import_jobs.forget_uploads, ours.engine, ours.settings, now=clock.now())
     await context.app.job_manager.delete_old_jobs(
         nb_hours=KEPT_HOURS, include_failed=True, include_cancelled=True, include_aborted=True
     )

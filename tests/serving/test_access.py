@@ -155,6 +155,7 @@ def filled(path):
     return (
         path.replace("{opportunity_id}", "deal of rep")
         .replace("{recommendation_id}", "1")
+        .replace("{opportunity_id:path}", "deal of rep")
         .replace("{metric}", "pipeline")
         .replace("{form}", "csv")
         .replace("{number}", "1")

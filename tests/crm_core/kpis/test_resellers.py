@@ -61,9 +61,7 @@ def sales(data_sets):
 def goals(data_sets):
     """(person, month) → target in cents, from the file with targets in thousands."""
     mapping = load("adventureworks_resellers")[1].decode()
-    number_of = {
-        number: key for key, number in re.findall(r"\('(\d+)', '(\d+)', '[^']+'", mapping)
-    }
+    number_of = {number: key for key, number in re.findall(r"\('(\d+)', '(\d+)', '[^']+'", mapping)}
     targets = pd.read_csv(
         data_sets / "adventureworks_resellers" / "ResellerSalesTargets.csv", dtype=str,
         keep_default_na=False, encoding="utf-8-sig",
