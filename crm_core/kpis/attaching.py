@@ -92,6 +92,8 @@ def _expression(
     if wanted.name == wanted.home:
         return rows.c[f"{wanted.home}_id"]
     found: Expression = relation.c[wanted.name]
+    if wanted.name == "stage" and "stage" in rows.c:  # the stage entered, where the row tells it
+        return func.coalesce(rows.c.stage, found)
     return found * rows.c.weight if wanted.name == "quantity" else found
 
 

@@ -27,6 +27,7 @@ def row_columns(
     account_id: Expression = NOTHING,
     product_id: Expression = NOTHING,
     opportunity_id: Expression = NOTHING,
+    stage: Expression = NOTHING,
 ) -> list[Any]:
     """Return a source's columns.
 
@@ -35,7 +36,7 @@ def row_columns(
     given), ``value`` in minor units of the company's currency for money, ``weight`` the
     denominator of a ratio, and ``unpriced`` the currency of an amount that has no exchange rate
     and therefore no value. ``account_id``, ``product_id`` and ``opportunity_id`` are what a
-    number is sliced by.
+    number is sliced by, and ``stage`` where the row is about one and not about its deal's.
     """
     return [
         literal(kind, Text).label("kind"),
@@ -50,6 +51,7 @@ def row_columns(
         account_id.label("account_id"),
         product_id.label("product_id"),
         opportunity_id.label("opportunity_id"),
+        stage.label("stage"),
     ]
 
 

@@ -26,6 +26,7 @@ def _entries(question: Question, value: Expression) -> Select[Any]:
                 row_id=steps.c.opportunity_id,
                 user_id=owner.c.new_value,
                 label=steps.c.stage,
+                stage=steps.c.stage,
                 day=question.day_of(steps.c.entered_at),
                 value=value,
                 account_id=steps.c.account_id,

@@ -9,8 +9,6 @@ import datetime as dt
 from collections import Counter
 from decimal import Decimal
 
-import pytest
-
 from tests.complaints.conftest import NOON
 
 QUARTER = "2026-Q2"
@@ -75,9 +73,6 @@ class TestKrayin:
         assert Decimal(told["kpi"]["value"]) == 1  # each of the three that left went on
         assert told["kpi"]["excluded"] == 2  # two stand where they entered
 
-    @pytest.mark.xfail(
-        reason="STORE: stage of a row of stage_conversion is where its deal stands now"
-    )
     def test_krayin_1826_a_funnel_by_stage_is_by_the_stage_entered(self, firm):
         self.funnel(firm)
         told = firm.gets("boss", "/kpis/stage_conversion/slices", by=["stage"], period=QUARTER)
