@@ -32,8 +32,7 @@ def gain_counting_open(
 
     def gain(fold: Prepared) -> Array:
         model = choice.model(layout, seed=seed, threads=1)
-        labels = fold.pooled if choice.family == "table" else fold.y
-        model.fit(fold.X, labels, decayed(fold, choice.half_life), fold.deal)
+        model.fit(fold.X, fold.y, decayed(fold, choice.half_life), fold.deal)
         p = sigmoid(model.decision_function(fold.later.X))
         y = pooled[fold.inside]
         return row_log_loss(y, p) - row_log_loss(y, np.full(len(y), fold.base))
@@ -54,7 +53,7 @@ def table_holds(folds: list[Prepared], layout: Layout) -> bool:
     table = WinRateModel(family="table", stage=layout.stage, age=layout.age)
     worse = []
     for fold in folds:
-        margin = table.fit(fold.X, fold.pooled, fold.weight).decision_function(fold.test_rows)
+        margin = table.fit(fold.X, fold.y, fold.weight).decision_function(fold.test_rows)
         flat = np.full(len(margin), fold.base)
         loss = row_log_loss(fold.test_y, sigmoid(margin))
         worse.append(loss - row_log_loss(fold.test_y, flat))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from training import learners, tuning
 from training.baselines import base_rate
-from training.censoring import Teacher, pooled_labels, soft_labels, teach
+from training.censoring import Teacher, soft_labels, teach
 from training.datasets import Fold, TrainingSet, landmark_weights, observation_weights
 from training.evaluation import (
     Tried,
@@ -87,14 +87,13 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A fold made ready once for many candidates; ``pooled`` are the labels of a rate table.
+    """A fold made ready once for many candidates.
 
     ``later`` are all later rows with their weights, also those of deals that are still open.
     """
 
     X: Array
     y: Array
-    pooled: Array
     weight: Array
     deal: NDArray[np.int64]
     age_days: Array
@@ -120,12 +119,11 @@ def prepare(fold: Fold, layout: Layout, *, seed: int, threads: int) -> Prepared:
     weight = landmark_weights(train)
     teacher = teach(train, weight, seed=seed, threads=threads)
     y = soft_labels(train, weight, teacher=teacher)
-    pooled = pooled_labels(train, layout.ages(train.X))
     base = base_rate(train)
     if len(train) > MOST_ROWS_OF_A_FOLD:  # enough to compare candidates; the final fit sees all
         random = np.random.default_rng(seed)
         rows = np.sort(random.choice(len(train), MOST_ROWS_OF_A_FOLD, replace=False))
-        train, weight, y, pooled = train.take(rows), weight[rows], y[rows], pooled[rows]
+        train, weight, y = train.take(rows), weight[rows], y[rows]
     encoder, encoded = learners.fit_encoder(train.X, y, weight, train.deal, layout.categorical)
     judged = landmark_weights(fold.test) * observation_weights(fold.test)
     seen = judged > 0
@@ -133,7 +131,6 @@ def prepare(fold: Fold, layout: Layout, *, seed: int, threads: int) -> Prepared:
     return Prepared(
         X=train.X,
         y=y,
-        pooled=pooled,
         weight=weight,
         deal=train.deal,
         age_days=train.cut - train.as_of,
@@ -247,7 +244,7 @@ class Selection:
             model = choice.model(self.layout, seed=self.seed, threads=1)
             weight = decayed(fold, choice.half_life)
             if choice.family == "table":
-                model.fit(fold.X, fold.pooled, weight)
+                model.fit(fold.X, fold.y, weight)
                 return model.decision_function(fold.test_rows)
             model.set_params(categorical=())  # encoded once for all candidates
             model.fit(fold.encoded, fold.y, weight)

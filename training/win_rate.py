@@ -219,8 +219,7 @@ class _Run:
         self._timed("select")
         model = chosen.choice.model(self.layout, seed=self.seed, threads=self.settings.threads)
         weight = decayed(later, chosen.choice.half_life)
-        labels = later.pooled if chosen.choice.family == "table" else later.y
-        model.fit(later.X, labels, weight, later.deal)
+        model.fit(later.X, later.y, weight, later.deal)
         margin = model.decision_function(later.test_rows)
         timing = look(folds, lambda X: sigmoid(model.decision_function(X)), seed=self.seed)
         self._timed("judge")
@@ -278,10 +277,7 @@ class _Run:
     def _fitted(self, found: _Found) -> Bundle:
         weight = landmark_weights(self.data)
         teacher = teach(self.data, weight, seed=self.seed, threads=self.settings.threads)
-        if found.choice.family == "table":
-            y = pooled_labels(self.data, self.layout.ages(self.data.X))
-        else:
-            y = soft_labels(self.data, weight, teacher=teacher)
+        y = soft_labels(self.data, weight, teacher=teacher)
         recent = landmark_weights(self.data, half_life_days=found.choice.half_life)
         model = found.choice.model(self.layout, seed=self.seed, threads=self.settings.threads).fit(
             self.data.X, y, recent, self.data.deal
