@@ -19,6 +19,7 @@ TRACKING_DATABASE = "winward_mlflow"
 ONLINE_DATABASE = "winward_feast"
 OLDEST_POSTGRESQL = 15
 _CONNECT_SECONDS = 10
+_CREATING = 7_246_913_002  # any number of ours, beside the migrations' lock
 
 
 @contextmanager
@@ -128,6 +129,8 @@ def _create_missing(administrative_url: str, urls: dict[str, str]) -> None:
                     f"The database is PostgreSQL {version[0]}; Winward needs "
                     f"{OLDEST_POSTGRESQL} or newer."
                 )
+            # two programs that start at once: the second waits and finds the first one's work
+            connection.exec_driver_sql(f"select pg_advisory_lock({_CREATING})")
             present = set(
                 connection.exec_driver_sql("select datname from pg_database").scalars().all()
             )

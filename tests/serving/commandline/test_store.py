@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import make_url, text
 
@@ -36,6 +39,26 @@ def test_the_databases_beside_the_named_one_are_created(database_url, tmp_path, 
         for suffix in ("_mlflow", "_feast"):
             connection.execute(text(f'drop database "{name}{suffix}"'))
     administrative.dispose()
+
+
+def test_programs_that_start_at_once_create_the_databases_once(database_url, tmp_path, postgresql):
+    begin = threading.Barrier(4)
+
+    def start(_number):
+        begin.wait()
+        return _use(database_url, tmp_path)
+
+    administrative = create_engine(postgresql.url("postgres"), isolation_level="AUTOCOMMIT")
+    name = make_url(database_url).database
+    try:
+        for _again in range(3):
+            with ThreadPoolExecutor(4) as pool:
+                assert len({tuple(urls) for urls in pool.map(start, range(4))}) == 1
+            with administrative.connect() as connection:
+                for suffix in ("_mlflow", "_feast"):
+                    connection.execute(text(f'drop database "{name}{suffix}" with (force)'))
+    finally:
+        administrative.dispose()
 
 
 @pytest.mark.parametrize(
