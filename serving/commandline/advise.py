@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-from crm_core import clock, settings
+from serving.commandline.asking import asking
 from serving.commandline.languages import parse_locale
-from serving.commandline.times import parse_as_of
-
-if TYPE_CHECKING:
-    import datetime as dt
-
-    from sqlalchemy.orm import Session
-
-    from crm_core.periods import FiscalCalendar
 
 AS_OF = typer.Option(
     None,
@@ -45,26 +34,6 @@ def register(app: typer.Typer) -> None:
     app.command()(settle)
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    session: Session
-    calendar: FiscalCalendar
-    as_of: dt.datetime
-    now: dt.datetime
-
-
-@contextmanager
-def _opened(as_of: str | None) -> Iterator[_Opened]:
-    """Open the store, read the clock once, and commit when the command succeeds."""
-    from crm_core.database import transaction
-    from crm_core.people.queries import calendar
-    from serving.commandline.store import store
-
-    with store(settings.load()) as engine, transaction(engine) as session:
-        own, now = calendar(session), clock.now()
-        yield _Opened(session, own, parse_as_of(as_of, calendar=own, now=now), now)
-
-
 def _tell(result: dict[str, Any], sentence: str, *, as_json: bool) -> None:
     print(json.dumps(result, ensure_ascii=False, indent=1) if as_json else sentence)
 
@@ -82,7 +51,7 @@ def advise(
     from serving.commandline import wording
 
     table_file.check_target(out)
-    with _opened(as_of) as opened:
+    with asking(as_of) as opened:
         found = advice_file(opened.session, as_of=opened.as_of, now=opened.now, locale=locale)
         table_file.write(found.table, out)
     _tell(
@@ -107,7 +76,7 @@ def kpis(
     from serving.kpi_file import kpi_table
 
     table_file.check_target(out)
-    with _opened(as_of) as opened:
+    with asking(as_of) as opened:
         table = kpi_table(
             opened.session,
             period=opened.calendar.parse(period),
@@ -129,7 +98,7 @@ def settle(as_of: str | None = AS_OF, as_json: bool = AS_JSON) -> None:
     """
     from crm_core.advice.operations import settle_outcomes
 
-    with _opened(as_of) as opened:
+    with asking(as_of) as opened:
         settled = settle_outcomes(opened.session, as_of=opened.as_of)
     said = ", ".join(f"{count} {kind}" for kind, count in settled.items())
     _tell(settled, f"New outcomes: {said}.", as_json=as_json)

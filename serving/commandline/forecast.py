@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
-from crm_core import clock, settings
 from crm_core.errors import Invalid
 from serving.commandline.advise import AS_JSON, AS_OF, LOCALE
-from serving.commandline.times import parse_as_of
-
-if TYPE_CHECKING:
-    import datetime as dt
-
-    from sqlalchemy.orm import Session
-
-    from crm_core.periods import FiscalCalendar
+from serving.commandline.asking import asking
 
 forecast = typer.Typer(
     help="Forecast a period; freeze the day's forecast.", invoke_without_command=True
@@ -30,26 +18,6 @@ forecast = typer.Typer(
 
 class NothingAsked(Invalid):
     """The command needs a period and a file."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    session: Session
-    calendar: FiscalCalendar
-    as_of: dt.datetime
-    now: dt.datetime
-
-
-@contextmanager
-def _opened(as_of: str | None) -> Iterator[_Opened]:
-    """Open the store, read the clock once, and commit when the command succeeds."""
-    from crm_core.database import transaction
-    from crm_core.people.queries import calendar
-    from serving.commandline.store import store
-
-    with store(settings.load()) as engine, transaction(engine) as session:
-        own, now = calendar(session), clock.now()
-        yield _Opened(session, own, parse_as_of(as_of, calendar=own, now=now), now)
 
 
 def register(app: typer.Typer) -> None:
@@ -80,7 +48,7 @@ def write(
     from serving import forecast_file, table_file
 
     table_file.check_target(out)
-    with _opened(as_of) as store:
+    with asking(as_of) as store:
         table = forecast_file.forecast_table(
             store.session, period=store.calendar.parse(period), as_of=store.as_of, locale=locale
         )
@@ -97,7 +65,7 @@ def snapshot(as_of: str | None = AS_OF, as_json: bool = AS_JSON) -> None:
     """
     from serving import forecasting
 
-    with _opened(as_of) as store:
+    with asking(as_of) as store:
         done = forecasting.freeze(store.session, as_of=store.as_of, now=store.now)
     if as_json:
         print(json.dumps(done, default=str))
