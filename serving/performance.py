@@ -20,7 +20,7 @@ from crm_core.health.catalogue import Rule
 from crm_core.health.queries import failing_under, newest
 from crm_core.kpis import queries
 from crm_core.kpis.arithmetic import MetricValue
-from crm_core.kpis.catalogue import CATALOGUE, metric
+from crm_core.kpis.catalogue import metric
 from crm_core.kpis.definitions import Resolved, resolve
 from crm_core.kpis.metric import Metric
 from crm_core.kpis.queries import MetricRow
@@ -44,7 +44,6 @@ SUMMARY = (
 )
 """The metrics of a person's page, in its order."""
 
-EVERY = tuple(item.id for item in CATALOGUE)
 MOST_ROWS = 500
 CREDIT = "credit follows who owned a deal at the time, whoever may see it now"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from sqlalchemy.orm import Session
 
@@ -22,18 +22,6 @@ SubjectKind = Literal["user", "org_unit"]
 
 class NoSuchGoal(NotFound):
     """No goal has this number, or the asker may not know that it does."""
-
-
-class HasSubject(Protocol):
-    """Whose a goal is."""
-
-    @property
-    def subject_kind(self) -> str:
-        """``user`` or ``org_unit``."""
-
-    @property
-    def subject_id(self) -> str:
-        """The id of the user or org unit."""
 
 
 @dataclass(frozen=True, slots=True)

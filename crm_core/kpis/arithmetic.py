@@ -83,6 +83,34 @@ def unpriced_reason(sums: Aggregate) -> Texts | None:
     )
 
 
+def _told(
+    metric: Metric,
+    value: Decimal | None,
+    reasons: Texts,
+    *,
+    currency: str,
+    rows: int,
+    excluded: int,
+    numerator: Decimal | None,
+    denominator: Decimal | None,
+    note: Texts | None = None,
+) -> MetricValue:
+    """Return a value as its metric tells it; ``reasons`` only where there is none."""
+    return MetricValue(
+        metric=metric.id,
+        version=metric.version,
+        value=value,
+        unit=metric.unit,
+        currency=currency if metric.unit == "money" else None,
+        reasons=None if value is not None else reasons,
+        rows=rows,
+        excluded=excluded,
+        numerator=numerator,
+        denominator=denominator,
+        note=note,
+    )
+
+
 def from_aggregate(metric: Metric, sums: Aggregate, *, currency: str) -> MetricValue:
     """Return a metric's value from the sums over its rows.
 
@@ -94,13 +122,11 @@ def from_aggregate(metric: Metric, sums: Aggregate, *, currency: str) -> MetricV
     if value is not None and metric.unit == "money":
         value = Money(round_half_even(value), currency).major
     is_quotient = metric.aggregation in ("ratio", "average")
-    return MetricValue(
-        metric=metric.id,
-        version=metric.version,
-        value=value,
-        unit=metric.unit,
-        currency=currency if metric.unit == "money" else None,
-        reasons=None if value is not None else reasons or metric.none_when,
+    return _told(
+        metric,
+        value,
+        reasons or metric.none_when,
+        currency=currency,
         rows=sums.rows,
         excluded=sums.rows - sums.valued,
         numerator=sums.value,
@@ -235,13 +261,11 @@ def from_standing(metric: Metric, standing: Standing) -> MetricValue:
     if value is not None and metric.unit == "money":
         digits = minor_digits(standing.currency)
         value = Money(round_half_even(value.scaleb(digits)), standing.currency).major
-    return MetricValue(
-        metric=metric.id,
-        version=metric.version,
-        value=value,
-        unit=metric.unit,
-        currency=standing.currency if metric.unit == "money" else None,
-        reasons=None if value is not None else _missing(metric, standing, is_of_pipeline),
+    return _told(
+        metric,
+        value,
+        _missing(metric, standing, is_of_pipeline),
+        currency=standing.currency,
         rows=counted.rows,
         excluded=counted.excluded,
         numerator=counted.numerator,
@@ -265,13 +289,11 @@ def from_quotient(
         value = numerator.value / denominator.value
         if metric.unit == "money":
             value = from_major(value, currency).major
-    return MetricValue(
-        metric=metric.id,
-        version=metric.version,
-        value=value,
-        unit=metric.unit,
-        currency=currency if metric.unit == "money" else None,
-        reasons=None if value is not None else reasons or metric.none_when,
+    return _told(
+        metric,
+        value,
+        reasons or metric.none_when,
+        currency=currency,
         rows=numerator.rows,
         excluded=numerator.excluded,
         numerator=_in_sums(numerator),
@@ -293,18 +315,10 @@ def _in_sums(part: MetricValue) -> Decimal | None:
 
 def without_standing(metric: Metric, *, currency: str) -> MetricValue:
     """Return a metric against a quota of a subject that has neither a quota nor a row."""
-    return MetricValue(
-        metric=metric.id,
-        version=metric.version,
-        value=None,
-        unit=metric.unit,
-        currency=currency if metric.unit == "money" else None,
-        reasons=metric.none_when,
-        rows=0,
-        excluded=0,
-        numerator=None,
+    return _told(
+        metric, None, metric.none_when, currency=currency, rows=0, excluded=0, numerator=None,
         denominator=None,
-    )
+    )  # fmt: skip
 
 
 _UNPRICED_QUOTA = (

@@ -110,19 +110,7 @@ def invoices(*, start: dt.date, end: dt.date, known_at: dt.datetime, currency: s
     issued = (
         select(Invoice).where(Invoice.invoiced_on >= start, Invoice.invoiced_on < end).cte("issued")
     )
-    order = last_orders(known_at=known_at, among=Order.id.in_(select(issued.c.order_id)))
-    rows: Select[Any] = select(
-        issued.c.id,
-        issued.c.order_id,
-        order.c.owner_id,
-        issued.c.account_id,
-        order.c.product_id,
-        order.c.opportunity_id,
-        issued.c.invoiced_on.label("day"),
-        issued.c.invoiced_on.label("rate_day"),
-        issued.c.currency,
-        major(issued.c.amount_minor, issued.c.currency).label("major"),
-    ).outerjoin(order, order.c.id == issued.c.order_id)
+    rows = _with_order(issued, issued.c.order_id, issued.c.invoiced_on, known_at=known_at)
     return valued(rows, to=currency, name="invoiced", known_at=known_at)
 
 
@@ -138,20 +126,27 @@ def payments(*, start: dt.date, end: dt.date, known_at: dt.datetime, currency: s
         .where(Payment.received_on >= start, Payment.received_on < end)
         .cte("received")
     )
-    order = last_orders(known_at=known_at, among=Order.id.in_(select(received.c.of_order)))
-    rows = select(
-        received.c.id,
-        received.c.of_order.label("order_id"),
+    rows = _with_order(received, received.c.of_order, received.c.received_on, known_at=known_at)
+    return valued(rows, to=currency, name="paid", known_at=known_at)
+
+
+def _with_order(
+    facts: CTE, order_id: ColumnElement[Any], day: ColumnElement[Any], *, known_at: dt.datetime
+) -> Select[Any]:
+    """Return facts with the order they belong to as known then: whose, of which product."""
+    order = last_orders(known_at=known_at, among=Order.id.in_(select(order_id)))
+    return select(
+        facts.c.id,
+        order_id.label("order_id"),
         order.c.owner_id,
-        received.c.account_id,
+        facts.c.account_id,
         order.c.product_id,
         order.c.opportunity_id,
-        received.c.received_on.label("day"),
-        received.c.received_on.label("rate_day"),
-        received.c.currency,
-        major(received.c.amount_minor, received.c.currency).label("major"),
-    ).outerjoin(order, order.c.id == received.c.of_order)
-    return valued(rows, to=currency, name="paid", known_at=known_at)
+        day.label("day"),
+        day.label("rate_day"),
+        facts.c.currency,
+        major(facts.c.amount_minor, facts.c.currency).label("major"),
+    ).outerjoin(order, order.c.id == order_id)
 
 
 def credited(facts: CTE, *, name: str = "credited") -> CTE:

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from crm_core.advice.models import Prediction
 from crm_core.kpis.crediting import last_orders
 from crm_core.kpis.question import Expression, Question
-from crm_core.kpis.source_rows import ONE, row_columns, unpriced_currency
+from crm_core.kpis.source_rows import ONE, deal_columns, unpriced_currency
 from crm_core.orders.conversion import half_even
 from crm_core.orders.models import Order
 
@@ -31,14 +31,8 @@ def closed_deals(question: Question) -> Select[Any]:
     """Return the deals that stood closed as of the question and closed in the period: 1 or 0."""
     closed = question.closed
     return select(
-        *row_columns(
-            kind="opportunity",
-            row_id=closed.c.opportunity_id,
-            user_id=closed.c.owner_id,
-            label=closed.c.name,
-            account_id=closed.c.account_id,
-            product_id=closed.c.product_id,
-            opportunity_id=closed.c.opportunity_id,
+        *deal_columns(
+            closed,
             day=question.day_of(closed.c.closed_at),
             value=case((closed.c.outcome == "won", 1), else_=0),
         )
@@ -50,31 +44,19 @@ def won_cycles(question: Question) -> Select[Any]:
     closed = question.closed
     days = question.day_of(closed.c.closed_at) - question.day_of(closed.c.created_at)
     return select(
-        *row_columns(
-            kind="opportunity",
-            row_id=closed.c.opportunity_id,
-            user_id=closed.c.owner_id,
-            label=closed.c.name,
-            account_id=closed.c.account_id,
-            product_id=closed.c.product_id,
-            opportunity_id=closed.c.opportunity_id,
+        *deal_columns(
+            closed,
             day=question.day_of(closed.c.closed_at),
             value=days,
         )
     ).where(question.has(closed.c.closed_at), closed.c.outcome == "won")
 
 
-def _amounts(deals: CTE, value: Expression, weight: Expression = ONE) -> Select[Any]:
+def amount_rows(deals: CTE, value: Expression, weight: Expression = ONE) -> Select[Any]:
     """Return closed deals with a value derived from their amount."""
     return select(
-        *row_columns(
-            kind="opportunity",
-            row_id=deals.c.opportunity_id,
-            user_id=deals.c.owner_id,
-            label=deals.c.name,
-            account_id=deals.c.account_id,
-            product_id=deals.c.product_id,
-            opportunity_id=deals.c.opportunity_id,
+        *deal_columns(
+            deals,
             day=deals.c.rate_day,
             value=value,
             weight=weight,
@@ -86,28 +68,22 @@ def _amounts(deals: CTE, value: Expression, weight: Expression = ONE) -> Select[
 def won_deals(question: Question) -> Select[Any]:
     """Return the amounts of the deals won in the period, at the rate of the closing day."""
     deals = question.closed_amounts
-    return _amounts(deals, deals.c.value).where(deals.c.outcome == "won")
+    return amount_rows(deals, deals.c.value).where(deals.c.outcome == "won")
 
 
 def closed_amounts(question: Question) -> Select[Any]:
     """Return the won part of the amounts of the deals closed in the period; weight is all of it."""
     deals = question.closed_amounts
     won = case((deals.c.outcome == "won", deals.c.value), (deals.c.value.is_not(None), 0))
-    return _amounts(deals, won, deals.c.value)
+    return amount_rows(deals, won, deals.c.value)
 
 
 def _open_rows(question: Question, value: Expression) -> Select[Any]:
     """Return the open deals with a value derived from their amount in the company's currency."""
     deals = question.open
     return select(
-        *row_columns(
-            kind="opportunity",
-            row_id=deals.c.opportunity_id,
-            user_id=deals.c.owner_id,
-            label=deals.c.name,
-            account_id=deals.c.account_id,
-            product_id=deals.c.product_id,
-            opportunity_id=deals.c.opportunity_id,
+        *deal_columns(
+            deals,
             day=deals.c.expected_close_on,
             placed_on=deals.c.rate_day,
             value=value,
@@ -192,14 +168,8 @@ def open_deals_new(question: Question) -> Select[Any]:
         .subquery("first_deal")
     )
     return select(
-        *row_columns(
-            kind="opportunity",
-            row_id=first.c.opportunity_id,
-            user_id=first.c.owner_id,
-            label=first.c.name,
-            account_id=first.c.account_id,
-            product_id=first.c.product_id,
-            opportunity_id=first.c.opportunity_id,
+        *deal_columns(
+            first,
             day=first.c.expected_close_on,
             placed_on=literal(question.calendar.day_of(question.stock_at), Date),
             value=ONE,
@@ -216,14 +186,8 @@ def deals_due_at_start(question: Question) -> Select[Any]:
     )
     return (
         select(
-            *row_columns(
-                kind="opportunity",
-                row_id=first.c.opportunity_id,
-                user_id=first.c.owner_id,
-                label=first.c.name,
-                account_id=first.c.account_id,
-                product_id=first.c.product_id,
-                opportunity_id=first.c.opportunity_id,
+            *deal_columns(
+                first,
                 day=first.c.expected_close_on,
                 placed_on=literal(question.period.start, Date),
                 value=case((has_slipped, 1), else_=0),

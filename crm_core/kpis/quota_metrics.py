@@ -33,9 +33,8 @@ CONVERSION_OF: dict[Goal, str] = {
     "gross_margin": "win_rate_amount",
     "new_customers": "win_rate_closed",
 }
-CONVERSION_DAYS = 365
 FEWEST_CLOSED = 10
-"""With fewer closed deals in those days there is no historic conversion to speak of."""
+"""With fewer closed deals in the last year there is no historic conversion to speak of."""
 _NAMES: dict[Goal, tuple[Texts, str, str]] = {
     "bookings": (("签约额", "bookings"), "orders.ordered_on", CREDITED),
     "invoiced": (("开票额", "invoiced amount"), "invoices.invoiced_on", CREDITED),

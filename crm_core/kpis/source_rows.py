@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Numeric, Text, and_, case, cast, literal, null
+from sqlalchemy import FromClause, Numeric, Text, and_, case, cast, literal, null
 
 from crm_core.kpis.question import Expression
 
@@ -53,6 +53,32 @@ def row_columns(
         opportunity_id.label("opportunity_id"),
         stage.label("stage"),
     ]
+
+
+def deal_columns(
+    deals: FromClause,
+    *,
+    day: Expression,
+    value: Expression,
+    placed_on: Expression | None = None,
+    weight: Expression = ONE,
+    unpriced: Expression = NOTHING,
+) -> list[Any]:
+    """Return the columns of rows that are deals, each credited to the owner it had then."""
+    return row_columns(
+        kind="opportunity",
+        row_id=deals.c.opportunity_id,
+        user_id=deals.c.owner_id,
+        label=deals.c.name,
+        account_id=deals.c.account_id,
+        product_id=deals.c.product_id,
+        opportunity_id=deals.c.opportunity_id,
+        day=day,
+        value=value,
+        placed_on=placed_on,
+        weight=weight,
+        unpriced=unpriced,
+    )
 
 
 def unpriced_currency(amount: Expression, value: Expression, currency: Expression) -> Expression:

@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import CTE, Select, case, func, literal, null, or_, select, true
 
 from crm_core.database import Instant
+from crm_core.kpis.deal_sources import amount_rows
 from crm_core.kpis.question import Expression, Question
-from crm_core.kpis.source_rows import row_columns, unpriced_currency
+from crm_core.kpis.source_rows import row_columns
 from crm_core.opportunities.models import Opportunity
 from crm_core.opportunities.states import last_value
 
@@ -118,18 +119,4 @@ def won_in_the_year(question: Question) -> Select[Any]:
     year = question.year
     won = year.closed_amounts
     days = year.day_of(won.c.closed_at) - year.day_of(won.c.created_at)
-    return select(
-        *row_columns(
-            kind="opportunity",
-            row_id=won.c.opportunity_id,
-            user_id=won.c.owner_id,
-            label=won.c.name,
-            day=won.c.rate_day,
-            value=won.c.value,
-            weight=days,
-            unpriced=unpriced_currency(won.c.major, won.c.value, won.c.currency),
-            account_id=won.c.account_id,
-            product_id=won.c.product_id,
-            opportunity_id=won.c.opportunity_id,
-        )
-    ).where(won.c.outcome == "won")
+    return amount_rows(won, won.c.value, days).where(won.c.outcome == "won")
