@@ -7,28 +7,23 @@ facts. Facts are written as an import would, or come through the API by a test's
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from decimal import Decimal
 from urllib.parse import quote
 
 import pytest
 from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
-from sqlalchemy import text
 
-from crm_core import row_security
 from crm_core.accounts.models import Account
 from crm_core.advice.models import Prediction
-from crm_core.database import WEB_ROLE, create_engine, transaction, web_engine
+from crm_core.database import transaction
 from crm_core.money import from_major
 from crm_core.orders.models import FxRate
 from crm_core.people import operations
 from crm_core.people.models import OrgUnit, User
-from crm_core.settings import Settings
 from serving import import_jobs
-from serving.app import create_app
-from tests.conftest import _execute
 from tests.factories import a_company, a_user, an_opportunity, an_order
+from tests.kept_stores import application_of, filled, kept_store, leave_empty
 
 NOON = dt.datetime(2026, 6, 30, 12, tzinfo=dt.UTC)
 PASSWORD = "correct horse"
@@ -43,24 +38,6 @@ PEOPLE = {
     "root": ("admin", None, None, None),
 }
 HTML = {"accept": "text/html"}
-
-
-def _leave_empty(engine, seeded):
-    with transaction(engine) as session:
-        session.execute(text("set local session_replication_role = replica"))
-        for name in set(_filled(engine)) - seeded:
-            session.execute(text(f'delete from "{name}"'))
-
-
-def _filled(engine):
-    """Return the tables that hold a row."""
-    with engine.connect() as connection:
-        names = connection.scalars(
-            text("select tablename from pg_tables where schemaname = 'public'")
-        ).all()
-        counts = ", ".join(f'exists (select 1 from "{name}")' for name in names)
-        found = connection.execute(text(f"select {counts}")).one()
-    return [name for name, holds in zip(names, found, strict=True) if holds]
 
 
 class Firm:
@@ -198,26 +175,19 @@ class Firm:
 
 @pytest.fixture(scope="session")
 def _store(postgresql, template_database):
-    name = f"complaints_{uuid.uuid4().hex[:12]}"
-    _execute(postgresql, f"create database {name} template {template_database}")
-    engine = create_engine(postgresql.url(name))
-    row_security.let_in(engine)
-    yield engine
-    engine.dispose()
-    _execute(postgresql, f"drop database {name} with (force)")
+    with kept_store(postgresql, template_database) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")
 def _application(_store, tmp_path_factory):
-    url = _store.url.set(username=WEB_ROLE).render_as_string(hide_password=False)
-    bound = web_engine(url, pool_size=5, max_overflow=0)
-    yield create_app(Settings(home=tmp_path_factory.mktemp("home")), bound)
-    bound.dispose()
+    with application_of(_store, tmp_path_factory.mktemp("home")) as application:
+        yield application
 
 
 @pytest.fixture(scope="session")
 def _seeded(_store):
-    return set(_filled(_store))
+    return set(filled(_store))
 
 
 @pytest.fixture
@@ -227,7 +197,7 @@ def firm(_store, _application, _seeded, monkeypatch):
     monkeypatch.setattr(operations, "HASHER", PasswordHasher(1, 8, 1))
     _application.state.fixed_time = NOON
     yield Firm(_store, _application)
-    _leave_empty(_store, _seeded)
+    leave_empty(_store, _seeded)
 
 
 def predicted(session, opportunity_id, p_win, *, at=NOON):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from urllib.parse import quote
@@ -12,12 +11,10 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from crm_core import exchange, row_security
-from crm_core.database import WEB_ROLE, create_engine, transaction, web_engine
+from crm_core import exchange
+from crm_core.database import transaction
 from crm_core.records.tables import SHAPES
-from crm_core.settings import Settings
-from serving.app import create_app
-from tests.conftest import _execute
+from tests.kept_stores import application_of, filled, kept_store, leave_empty
 from tests.serving.conftest import NOON, OWNERS, PEOPLE, SEES, a_company
 
 URL = "/api/v1/records"
@@ -44,22 +41,15 @@ def rows(engine, sql, **values):
 @pytest.fixture(scope="module")
 def store(postgresql, template_database):
     """One database for the whole file; every test begins with the same rows."""
-    name = f"records_{uuid.uuid4().hex[:12]}"
-    _execute(postgresql, f"create database {name} template {template_database}")
-    engine = create_engine(postgresql.url(name))
-    row_security.let_in(engine)
-    yield engine
-    engine.dispose()
-    _execute(postgresql, f"drop database {name} with (force)")
+    with kept_store(postgresql, template_database) as engine:
+        yield engine
 
 
 @pytest.fixture(scope="module")
 def application(store, tmp_path_factory):
     """One application for the whole file, with as many connections as a small server has."""
-    url = store.url.set(username=WEB_ROLE).render_as_string(hide_password=False)
-    bound = web_engine(url, pool_size=5, max_overflow=0)
-    yield create_app(Settings(home=tmp_path_factory.mktemp("home")), bound)
-    bound.dispose()
+    with application_of(store, tmp_path_factory.mktemp("home")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -68,25 +58,11 @@ def seeded(store):
     return set(filled(store))
 
 
-def filled(engine):
-    """Return the tables that hold a row."""
-    with engine.connect() as connection:
-        names = connection.scalars(
-            text("select tablename from pg_tables where schemaname = 'public'")
-        ).all()
-        counts = ", ".join(f'exists (select 1 from "{name}")' for name in names)
-        found = connection.execute(text(f"select {counts}")).one()
-    return [name for name, holds in zip(names, found, strict=True) if holds]
-
-
 @pytest.fixture
 def engine(store, seeded):
     """The file's database, emptied again after each test."""
     yield store
-    with transaction(store) as session:
-        session.execute(text("set local session_replication_role = replica"))
-        for name in set(filled(store)) - seeded:
-            session.execute(text(f'delete from "{name}"'))
+    leave_empty(store, seeded)
 
 
 @pytest.fixture
