@@ -97,8 +97,8 @@ class TestOthers:
         assert len(history["submissions"]) == 1
 
     @pytest.mark.xfail(
-        reason="a forecast leaves a deal without a rate out of the cell and says so on the page and "
-        "in the API (docs/forecasts.md); that it should be None, as metrics are, is still open"
+        reason="a forecast leaves a deal without a rate out of the cell and says so on page, API "
+        "and in docs/forecasts.md; that it should be None, as metrics are, is still open"
     )
     def test_pipedrive_a_cell_tells_no_part_of_a_sum_when_a_rate_is_missing(self, firm):
         """As the goal in pounds that counted the £10 deal and ignored the $1 000 deal."""
