@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 
 from crm_core.database import company_wide
 from crm_core.kpis import queries
-from crm_core.kpis.catalogue import CATALOGUE
 from crm_core.kpis.peers import FEWEST, Place, place
 from crm_core.money import Money
 from crm_core.people import queries as people
@@ -122,12 +121,12 @@ def numbers_page(
     staff = people.staff(session, as_of=as_of)
     now = performance.rep_summary(
         session, visibility=scope, period=period, as_of=as_of, person=person,
-        metric_ids=_known((*AGAINST_QUOTA, *BEHIND_QUOTA, *OTHERS)),
+        metric_ids=(*AGAINST_QUOTA, *BEHIND_QUOTA, *OTHERS),
     )  # fmt: skip
     earlier, before = people.calendar(session).preceding(period), None
     if person is not None:
         before = performance.rep_summary(
-            session, visibility=scope, as_of=as_of, metric_ids=_known(OTHERS), period=earlier,
+            session, visibility=scope, as_of=as_of, metric_ids=OTHERS, period=earlier,
             judged=False,
         )  # fmt: skip
     found, untold = _place(session, person, staff, period=period, as_of=as_of)
@@ -139,7 +138,7 @@ def numbers_page(
         now=now,
         before=before,
         period_before=earlier,
-        others=tuple(now.tile(metric_id) for metric_id in _known(OTHERS)),
+        others=tuple(now.tile(metric_id) for metric_id in OTHERS),
         trend=tuple(
             Point(each.period, each.tile("bookings"), each.tile("attainment"))
             for each in reversed([now, *_trend(session, scope, person, now)])
@@ -148,11 +147,6 @@ def numbers_page(
         place=found,
         untold=untold,
     )
-
-
-def _known(wanted: tuple[str, ...]) -> tuple[str, ...]:
-    known = {item.id for item in CATALOGUE}
-    return tuple(metric_id for metric_id in wanted if metric_id in known)
 
 
 def _trend(

@@ -26,6 +26,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from crm_core.database import Base, Currency, Instant, Minor
 from crm_core.people.models import User
+from crm_core.periods import Period
 
 _STATES = "('draft','discussion','approved','locked','withdrawn')"
 
@@ -60,6 +61,11 @@ class Goal(Base):
     period_end: Mapped[dt.date] = mapped_column(Date)
     created_at: Mapped[dt.datetime] = mapped_column(Instant)
     created_by: Mapped[str | None] = mapped_column(ForeignKey(User.id))
+
+    @property
+    def period(self) -> Period:
+        """The days it is for, under the name they had when it was made."""
+        return Period(self.period_start, self.period_end, self.period_name)
 
 
 class GoalVersion(Base):

@@ -191,7 +191,7 @@ def _planned(session: Session, goal: Goal, *, as_of: dt.datetime) -> Decimal | N
         return None
     alone = Visibility(everyone=False, user_ids=frozenset({goal.subject_id}))
     found = people(session, alone, as_of=as_of).get(goal.subject_id)
-    period = Period(goal.period_start, goal.period_end, goal.period_name)
+    period = goal.period
     days = planned_days(found.presence, period) if found else Decimal(period.days)
     if not days:
         raise NotAGoal("This person is not there on any day of the period; nothing can be asked.")
@@ -303,7 +303,7 @@ def _refuse_own(session: Session, version: GoalVersion, reach: Reach) -> None:
 def _publish(session: Session, goal: Goal, version: GoalVersion, *, now: dt.datetime) -> None:
     publish(
         session, subject_kind=goal.subject_kind, subject_id=goal.subject_id, metric=goal.metric,
-        period=Period(goal.period_start, goal.period_end, goal.period_name),
+        period=goal.period,
         amount=Money(version.amount_minor, version.currency), effective_on=version.effective_on,
         planned_days=version.planned_days, now=now,
     )  # fmt: skip
@@ -356,15 +356,13 @@ def pass_down(
 ) -> list[Goal]:
     """Write a split down and make a draft for each child; return the children's goals.
 
-    ``periods`` are the shorter ones by name where the goal is passed to those.
-
-    A child's former draft is withdrawn for it; what is discussed already stands against it.
+    ``periods`` are the shorter ones by name where the goal is passed to those. A child's former
+    draft is withdrawn for it; what is discussed already stands against it.
     Every child gets its draft or none does. Raises what ``propose`` raises, and GoalChanged.
     """
     goal, newest = _opened(session, goal_id, reach)
     if newest.version != version:
         raise GoalChanged("The goal is not the version you read; read it again.")
-    period = Period(goal.period_start, goal.period_end, goal.period_name)
     session.add(
         GoalDecomposition(
             goal_id=goal.id, version=newest.version, method=method, factor=found.factor,
@@ -376,7 +374,7 @@ def pass_down(
     )  # fmt: skip
     made = []
     for line in found.lines:
-        wanted = _part_of(goal, period, line, periods or {}, method=method)
+        wanted = _part_of(goal, line, periods or {}, method=method)
         again = _give_up_draft(session, wanted, reach, now=now)
         made.append(
             propose(session, replace(wanted, reason=reason or again), reach=reach, now=now)
@@ -384,16 +382,14 @@ def pass_down(
     return made
 
 
-def _part_of(
-    goal: Goal, period: Period, line: Line, periods: Mapping[str, Period], *, method: Method
-) -> Wanted:
+def _part_of(goal: Goal, line: Line, periods: Mapping[str, Period], *, method: Method) -> Wanted:
     """Return what a child is to reach: somebody in the same period, or the same in a shorter."""
     child = line.child
     kind = goal.subject_kind if child.kind == "period" else child.kind
     return Wanted(
         subject_kind="user" if kind == "user" else "org_unit", metric=goal.metric,
         subject_id=goal.subject_id if child.kind == "period" else child.id,
-        period=periods[child.id] if child.kind == "period" else period,
+        period=periods[child.id] if child.kind == "period" else goal.period,
         amount=line.amount, base=line.given, method=method,
     )  # fmt: skip
 

@@ -225,7 +225,7 @@ def _view(
     is_open = shown.state in ("draft", "discussion")
     return GoalView(
         id=row.id, key=key, metric=row.metric,
-        period=Period(row.period_start, row.period_end, row.period_name),
+        period=row.period,
         period_kind=row.period_kind, shown=_version(shown, named),
         in_force=_version(in_force, named) if in_force else None,
         commit=_commit(commit, named) if commit else None, may=tuple(may),
